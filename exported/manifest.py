@@ -1,0 +1,277 @@
+"""The manifest: everything a reader must know about a bundle before it runs a graph.
+
+The normative text is ``exported/README.md``; ``manifest.schema.json`` beside it is generated from
+these models by ``python -m exported.schema`` and kept equal by a test.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+
+from exported.errors import BundleInvalidError
+
+FORMAT_VERSION = 1
+NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
+MAX_FEATURES = 4096
+MAX_VERSION = 9_999_999_999
+MAX_GRAPHS = 32
+
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+NonNegative = Annotated[float, Field(ge=0)]
+DataType = Literal["FP32", "FP64", "INT64"]
+
+
+class _Frozen(BaseModel):
+    """Immutable, closed to unknown keys, and free of NaN and infinities (JSON has none)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class BundleFile(_Frozen):
+    """A file of the bundle, pinned by content.
+
+    Attributes:
+        file: Name inside the bundle's own folder, never a path.
+        sha256: Hex digest of the content.
+        size_bytes: Exact length of the content.
+    """
+
+    file: FileName
+    sha256: Sha256
+    size_bytes: int = Field(gt=0)
+
+
+class Feature(_Frozen):
+    """One column of a row.
+
+    Attributes:
+        name: Column name as in the training table's header.
+        kind: ``integer`` columns were dequantised in training and are scored at their cell's
+            centre.
+        unit: Free text, for people.
+        training_range: Smallest and largest value seen in training, in the user's unit.
+        support: Closed interval outside of which the density is zero; null ends are open to
+            infinity. A constant column has equal ends and takes no part in the density.
+        role: ``constant`` columns are checked against their support and not modelled.
+    """
+
+    name: Annotated[str, Field(min_length=1, max_length=256)]
+    kind: Literal["continuous", "integer"]
+    unit: str | None = None
+    training_range: tuple[float, float]
+    support: tuple[float | None, float | None] = (None, None)
+    role: Literal["modelled", "constant"] = "modelled"
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        low, high = self.support
+        ends = (low, high) if low is not None and high is not None else (0.0, 0.0)
+        for first, last in (self.training_range, ends):
+            if first > last:
+                raise ValueError(f"feature {self.name!r} has a range from {first} down to {last}")
+        if self.role == "constant" and (low is None or low != high):
+            raise ValueError(f"constant feature {self.name!r} needs a support of equal ends")
+        return self
+
+
+class Tolerance(_Frozen):
+    """Largest accepted ``|got - expected|``: ``absolute + relative * |expected|``.
+
+    Attributes:
+        absolute: In the output's unit; one number, or one for each entry of the last axis.
+        relative: Of the expected value.
+    """
+
+    absolute: NonNegative | tuple[NonNegative, ...]
+    relative: float = Field(ge=0)
+
+
+class Tensor(_Frozen):
+    """A graph's input or output; the first axis is the batch and is written -1."""
+
+    name: Name
+    datatype: DataType
+    shape: tuple[int, ...] = Field(min_length=1, max_length=8)
+
+    @model_validator(mode="after")
+    def _batched(self) -> Self:
+        if self.shape[0] != -1 or min(self.shape[1:], default=1) < 1:
+            raise ValueError(
+                f"tensor {self.name!r} needs a shape of -1 and sizes, got {self.shape}"
+            )
+        return self
+
+
+class OutputTensor(Tensor):
+    """An output with the tolerance at which golden rows replay on any platform."""
+
+    tolerance: Tolerance
+
+    @model_validator(mode="after")
+    def _tolerance_fits(self) -> Self:
+        absolute = self.tolerance.absolute
+        if isinstance(absolute, tuple) and len(absolute) != self.shape[-1]:
+            raise ValueError(
+                f"output {self.name!r} needs {self.shape[-1]} tolerances, got {len(absolute)}"
+            )
+        return self
+
+
+class Graph(_Frozen):
+    """An ONNX graph.
+
+    Attributes:
+        artifact: The ``.onnx`` file.
+        opset: ONNX operator set the graph was written for.
+        inputs: Required inputs, in order.
+        outputs: Outputs, in order.
+        passes: Network evaluations one call costs (1 for coupling flows, D for a MAF's inverse).
+    """
+
+    artifact: BundleFile
+    opset: int
+    inputs: tuple[Tensor, ...] = Field(min_length=1)
+    outputs: tuple[OutputTensor, ...] = Field(min_length=1)
+    passes: int = Field(ge=1)
+
+
+class Base(_Frozen):
+    """The density of z. ``draws_per_row`` uniform numbers make one row of base noise."""
+
+    distribution: Literal["standard_normal"]
+    draws_per_row: int = Field(ge=1)
+
+
+class ErrorSummary(_Frozen):
+    """How far two computations of the same quantity were apart, over the rows measured."""
+
+    median: float
+    p999: float
+    max: float
+
+
+class Accuracy(_Frozen):
+    """What export measured on held-out rows.
+
+    Attributes:
+        rows: Rows measured.
+        log_prob_error: onnxruntime float32 against torch float64, nats.
+        round_trip_error: ``|decode(encode(x)) - x|`` in onnxruntime, in standard deviations of
+            each feature.
+        decode_log_prob_error: log_prob of a decoded row against that implied by decode, nats.
+        mass: Integral of the density where it can be taken by quadrature (one or two features).
+        non_finite: Rows for which a graph gave a non-finite number although the input was finite.
+    """
+
+    rows: int
+    log_prob_error: ErrorSummary
+    round_trip_error: ErrorSummary
+    decode_log_prob_error: ErrorSummary
+    mass: float | None = None
+    non_finite: int = 0
+
+
+class HeldOut(_Frozen):
+    """Mean log-likelihood of rows that took no part in training, nats per row.
+
+    Attributes:
+        rows: Rows in the mean.
+        log_likelihood: In the user's own units; integer columns with uniform noise.
+        standard_error: Of that mean.
+        log_likelihood_standardised: The same for columns scaled to unit variance, so that data
+            sets and libraries can be compared.
+    """
+
+    rows: int
+    log_likelihood: float
+    standard_error: float
+    log_likelihood_standardised: float
+
+
+class CalibrationSummary(_Frozen):
+    """Scores of rows disjoint from those that trained or chose the model.
+
+    Attributes:
+        artifact: ``calibration.npz`` with the sorted scores.
+        rows: Number of scores; ``alpha`` below ``1 / (rows + 1)`` cannot be decided.
+        quantiles: log_prob at each probability, as strings of the probability.
+    """
+
+    artifact: BundleFile
+    rows: int = Field(ge=1)
+    quantiles: dict[str, float]
+
+
+class Provenance(_Frozen):
+    """Where the numbers came from."""
+
+    created: str
+    command: str
+    recipe: dict[str, JsonValue]
+    seed: int
+    data_name: str
+    data_sha256: Sha256
+    rows: dict[str, int]
+    split: str
+    versions: dict[str, str]
+    git_commit: str | None
+    training_seconds: float
+
+
+class Manifest(_Frozen):
+    """See ``exported/README.md`` for the meaning of each field and what a reader must refuse."""
+
+    format_version: Literal[1]
+    name: Name
+    version: int = Field(ge=1, le=MAX_VERSION)
+    family: str
+    density: Literal["exact", "lower_bound", "estimate"]
+    density_tolerance: float = Field(ge=0)
+    features: tuple[Feature, ...] = Field(min_length=1, max_length=MAX_FEATURES)
+    context_features: tuple[Feature, ...] = Field(default=(), max_length=MAX_FEATURES)
+    latent_features: int = Field(ge=1, le=MAX_FEATURES)
+    base: Base
+    graphs: dict[Name, Graph] = Field(min_length=1, max_length=MAX_GRAPHS)
+    operations: dict[Name, str] = Field(min_length=1)
+    golden: BundleFile
+    calibration: CalibrationSummary
+    accuracy: Accuracy
+    held_out: HeldOut
+    provenance: Provenance
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        unknown = {g for g in self.operations.values() if g not in self.graphs}
+        if unknown:
+            raise ValueError(f"operations name graphs that are not listed: {sorted(unknown)}")
+        names = [f.name for f in self.features + self.context_features]
+        if len(set(names)) != len(names):
+            raise ValueError("feature names must be unique")
+        # Upper and lower case are one file on some systems.
+        files = {f.file.lower() for f in self.files()}
+        if len(files) != len(self.files()) or "manifest.json" in files:
+            raise ValueError("two entries name the same file")
+        return self
+
+    def files(self) -> tuple[BundleFile, ...]:
+        """Every file beside the manifest itself."""
+        graphs = tuple(graph.artifact for graph in self.graphs.values())
+        return (*graphs, self.golden, self.calibration.artifact)
+
+    def graph_of(self, operation: str) -> Graph:
+        """The graph that serves an operation.
+
+        Raises:
+            BundleInvalidError: If the bundle does not offer the operation.
+        """
+        try:
+            return self.graphs[self.operations[operation]]
+        except KeyError:
+            offered = ", ".join(sorted(self.operations))
+            raise BundleInvalidError(
+                f"{self.name} has no operation {operation!r}; it has: {offered}"
+            ) from None

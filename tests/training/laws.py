@@ -1,0 +1,73 @@
+"""What every bijection must obey, as functions of a bijection and rows; all in float64."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from training.bijections import Bijection
+
+# Exactness of one fresh bijection in float64; a strained one is allowed its own conditioning.
+EXACT = 1e-8
+ROUNDING = 1e-13
+# Quadrature of a density with kinks on a grid of this spacing.
+MASS_TOLERANCE = 2e-3
+GRID_HALF_WIDTH, GRID_POINTS = 10.0, 801
+
+
+def jacobians(bijection: Bijection, x: Tensor) -> Tensor:
+    """Full Jacobian of encode at each row, ``(batch, features, features)``."""
+
+    def one(row: Tensor) -> Tensor:
+        return bijection.encode(row[None])[0][0]
+
+    return torch.stack([torch.autograd.functional.jacobian(one, row) for row in x])
+
+
+def round_trips(bijection: Bijection, x: Tensor) -> None:
+    z, there = bijection.encode(x)
+    back, home = bijection.decode(z)
+    singular = torch.linalg.svdvals(jacobians(bijection, x))
+    condition = (1.0 / singular[:, -1]).max() * singular[:, 0].max()
+    tolerance = max(EXACT, float(condition) * ROUNDING * float(x.abs().max()))
+    assert (back - x).abs().max() <= tolerance
+    assert (there + home).abs().max() <= tolerance
+
+
+def log_det_is_that_of_the_jacobian(bijection: Bijection, x: Tensor) -> None:
+    _, log_det = bijection.encode(x)
+    expected = torch.linalg.slogdet(jacobians(bijection, x)).logabsdet
+    assert log_det.shape == (len(x),)
+    assert (log_det - expected).abs().max() <= EXACT
+
+
+def rows_are_independent(bijection: Bijection, x: Tensor) -> None:
+    for direction in (bijection.encode, bijection.decode):
+        together, log_dets = direction(x)
+        for i in range(len(x)):
+            alone, log_det = direction(x[i : i + 1])
+            assert (alone - together[i : i + 1]).abs().max() <= EXACT
+            assert (log_det - log_dets[i : i + 1]).abs().max() <= EXACT
+
+
+def density_integrates_to_one(bijection: Bijection) -> None:
+    axis = torch.linspace(-GRID_HALF_WIDTH, GRID_HALF_WIDTH, GRID_POINTS, dtype=torch.float64)
+    mass = 0.0
+    for first in axis:
+        x = torch.stack([first.expand(GRID_POINTS), axis], dim=1)
+        z, log_det = bijection.encode(x)
+        log_prob = -0.5 * (z * z).sum(dim=1) - math.log(2.0 * math.pi) + log_det
+        mass += float(log_prob.exp().sum())
+    mass *= float(axis[1] - axis[0]) ** 2
+    assert abs(mass - 1.0) <= MASS_TOLERANCE
+
+
+def gradient_reaches_every_parameter(bijection: Bijection, x: Tensor) -> None:
+    z, log_det = bijection.encode(x)
+    (log_det - 0.5 * (z * z).sum(dim=1)).mean().backward()
+    for name, parameter in bijection.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name
+        assert torch.isfinite(parameter.grad).all(), name

@@ -1,0 +1,99 @@
+"""The fit: learns, stops, resumes exactly, and says when it diverges."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from training.checkpoint import FitState
+from training.fit import EpochReport
+from training.recipes import Recipe
+from training.run import Run
+from training.table import Table
+
+SMALL = {"layers": 2, "bins": 4, "hidden": (16,), "marginal_bins": 4}
+
+
+def ring(rows: int = 1500) -> Table:
+    rng = np.random.default_rng(0)
+    angle = rng.uniform(0, 2 * np.pi, rows)
+    radius = rng.normal(3.0, 0.2, rows)
+    xy = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
+    return Table("ring", ("x", "y"), xy)
+
+
+def recipe(**fit: object) -> Recipe:
+    settings = {"batch_rows": 128, "learning_rate": 5e-3, "threads": 1} | fit
+    return Recipe.model_validate({"name": "ring", "model": SMALL, "fit": settings})
+
+
+def silent(report: EpochReport) -> None:
+    pass
+
+
+def test_beats_the_best_gaussian_and_reports_every_epoch(tmp_path: Path) -> None:
+    run = Run(recipe(epochs=30), ring(), "ring", tmp_path)
+    reports: list[EpochReport] = []
+    state = run.fit(FitState(), reports.append)
+    train, test = run.prepared.split.train, run.prepared.split.test
+    gaussian = torch.distributions.MultivariateNormal(
+        torch.tensor(train.mean(axis=0)), torch.tensor(np.cov(train, rowvar=False))
+    )
+    gaussian_nats = float(gaussian.log_prob(torch.tensor(test)).mean())
+    assert state.best_nats > gaussian_nats + 0.5
+    assert [r.epoch for r in reports] == list(range(1, state.epoch + 1))
+    assert reports[-1].best_nats == max(r.validation_nats for r in reports)
+    assert reports[-1].seconds_left == 0
+
+
+def test_an_interrupted_fit_resumes_to_the_same_parameters(tmp_path: Path) -> None:
+    class StopError(Exception):
+        pass
+
+    def stop_after_two(report: EpochReport) -> None:
+        if report.epoch == 2:
+            raise StopError
+
+    whole = Run(recipe(epochs=4), ring(), "ring", tmp_path / "whole").fit(FitState(), silent)
+    interrupted = Run(recipe(epochs=4), ring(), "ring", tmp_path / "parts")
+    with pytest.raises(StopError):
+        interrupted.fit(FitState(), stop_after_two)
+    again = Run(recipe(epochs=4), ring(), "ring", tmp_path / "parts")
+    resumed = again.fit(again.saved_state(), silent)
+    assert resumed.epoch == whole.epoch == 4
+    for name, value in whole.best.items():
+        assert torch.equal(value, resumed.best[name]), name
+
+
+def test_patience_and_time_stop_the_fit(tmp_path: Path) -> None:
+    steady = recipe(epochs=200, patience=1, learning_rate=1e-12)
+    assert Run(steady, ring(), "ring", tmp_path).fit(FitState(), silent).epoch < 200
+    short = recipe(epochs=200, max_seconds=1e-6)
+    assert Run(short, ring(), "ring", tmp_path).fit(FitState(), silent).epoch == 1
+
+
+def test_a_divergence_is_said(tmp_path: Path) -> None:
+    run = Run(recipe(epochs=3, learning_rate=1e30), ring(), "ring", tmp_path)
+    with pytest.raises(ValueError, match="diverged"):
+        run.fit(FitState(), silent)
+
+
+def test_a_checkpoint_of_other_data_or_another_recipe_is_refused(tmp_path: Path) -> None:
+    Run(recipe(epochs=1), ring(), "ring", tmp_path).fit(FitState(), silent)
+    with pytest.raises(ValueError, match="other data"):
+        Run(recipe(epochs=1), ring(1000), "ring", tmp_path).saved_state()
+    other = Recipe.model_validate({"name": "ring", "model": SMALL | {"layers": 3}})
+    with pytest.raises(ValueError, match="another recipe"):
+        Run(other, ring(), "ring", tmp_path).saved_state()
+
+
+def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
+    run = Run(recipe(epochs=1), ring(), "ring", tmp_path)
+    with pytest.raises(ValueError, match="no checkpoint at"):
+        run.saved_state()
+    run.checkpoint.write_bytes(b"not a checkpoint")
+    with pytest.raises(ValueError, match="not a checkpoint of this version"):
+        run.saved_state()

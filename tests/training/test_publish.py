@@ -1,0 +1,175 @@
+"""From a tiny fit to a verified bundle: every kind of column, and the graphs against float64."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from exported.bundle import Bundle, read_bundle
+from exported.golden import replay
+from exported.noise import standard_normal
+from training.checkpoint import FitState
+from training.evaluate import full_flow, log_prob
+from training.recipes import Recipe
+from training.run import Published, Run
+from training.runner import Runner
+from training.table import Table
+
+ROWS = 600
+BATCHES = [1, 5, 17, 1024]
+
+
+def _mixed() -> Table:
+    """Two numbers, a count, a constant, and a timestamp that needs float64."""
+    rng = np.random.default_rng(0)
+    pressure = rng.normal(50.0, 4.0, ROWS)
+    columns = {
+        "pressure": pressure,
+        "site": np.full(ROWS, 7.0),
+        "flow": 0.1 * pressure + rng.standard_t(3, ROWS),
+        "count": rng.poisson(4.0, ROWS).astype(float),
+        "time": 1.7e9 + 0.5 + rng.uniform(0.0, 3600.0, ROWS),
+    }
+    return Table("mixed", tuple(columns), np.stack(list(columns.values()), axis=1))
+
+
+def _single() -> Table:
+    values = np.random.default_rng(1).gamma(2.0, 3.0, (ROWS, 1))
+    return Table("single", ("wait",), values)
+
+
+@dataclass(frozen=True)
+class Made:
+    """A run, what it published, and its graphs in onnxruntime."""
+
+    run: Run
+    state: FitState
+    published: Published
+    bundle: Bundle
+    graphs: Runner
+
+
+@pytest.fixture(scope="module", params=[_mixed, _single], ids=["mixed", "single"])
+def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Made:
+    folder = tmp_path_factory.mktemp("made")
+    table: Table = request.param()
+    recipe = Recipe.model_validate(
+        {
+            "name": table.name,
+            "model": {"layers": 1, "bins": 4, "hidden": [16], "marginal_bins": 8},
+            "fit": {"epochs": 3, "batch_rows": 64, "learning_rate": 3e-3, "threads": 1},
+        }
+    )
+    run = Run(recipe, table, table.name, folder / "runs")
+    state = run.fit(FitState(), lambda report: None)
+    published = run.publish(state, folder / "bundles", "logdet train")
+    bundle = read_bundle(published.folder)
+    graphs = Runner({name: bundle.graph(name) for name in bundle.manifest.graphs})
+    return Made(run, state, published, bundle, graphs)
+
+
+def x_dtype(made: Made) -> str:
+    return {"FP32": "float32", "FP64": "float64"}[
+        made.bundle.manifest.graphs["log_prob"].inputs[0].datatype
+    ]
+
+
+def test_golden_rows_replay_from_the_written_bundle(made: Made) -> None:
+    worst = replay(made.bundle.manifest, made.bundle.golden(), made.graphs)
+    assert {r.graph for r in worst} == {"log_prob", "decode"}
+
+
+@pytest.mark.parametrize("batch", BATCHES)
+def test_served_log_prob_is_the_trained_one_at_any_batch(made: Made, batch: int) -> None:
+    density = full_flow(made.run._flow, made.run.prepared)
+    rows = np.resize(made.run.prepared.split.test, (batch, len(made.run.table.columns)))
+    got = made.graphs("log_prob", {"x": rows.astype(x_dtype(made))})["log_prob"]
+    expected = log_prob(density, made.run.prepared, rows.astype(x_dtype(made)).astype(float))
+    assert got.shape == (batch,)
+    assert np.abs(got - expected).max() < 1e-3
+
+
+def test_encode_and_decode_undo_each_other(made: Made) -> None:
+    x = made.run.prepared.split.test.astype(x_dtype(made))
+    encoded = made.graphs("log_prob", {"x": x})
+    back = made.graphs("decode", {"z": encoded["z"]})
+    deviation = np.array([column.deviation for column in made.run.prepared.columns.all])
+    assert (np.abs(back["x"].astype(float) - x) / deviation).max() < 1e-2
+    assert np.abs(back["log_det"].astype(float) + encoded["log_det"].astype(float)).max() < 1e-2
+
+
+def test_decoded_rows_keep_constants_and_density(made: Made) -> None:
+    z = standard_normal(0, 0, 200, made.bundle.manifest.latent_features).astype(np.float32)
+    decoded = made.graphs("decode", {"z": z})
+    for i, feature in enumerate(made.bundle.manifest.features):
+        if feature.role == "constant":
+            assert (decoded["x"][:, i] == feature.support[0]).all()
+    base = -0.5 * (z.astype(float) ** 2).sum(axis=1) - 0.5 * np.log(2 * np.pi) * z.shape[1]
+    implied = base - decoded["log_det"].astype(float)
+    scored = made.graphs("log_prob", {"x": decoded["x"]})["log_prob"].astype(float)
+    assert np.abs(scored - implied).max() < 1e-2
+
+
+def test_manifest_says_what_was_decided(made: Made) -> None:
+    manifest = made.bundle.manifest
+    kinds: Mapping[str, str] = {f.name: f.kind for f in manifest.features}
+    if manifest.name == "mixed":
+        assert kinds["count"] == kinds["site"] == "integer"
+        assert manifest.features[1].role == "constant"
+        assert manifest.latent_features == 4
+        assert manifest.graphs["log_prob"].inputs[0].datatype == "FP64"
+        assert manifest.graphs["decode"].outputs[0].datatype == "FP64"
+        assert manifest.accuracy.mass is None
+    else:
+        assert manifest.accuracy.mass == pytest.approx(1.0, abs=2e-3)
+        assert manifest.graphs["log_prob"].inputs[0].datatype == "FP32"
+    assert manifest.provenance.rows["calibration"] == manifest.calibration.rows == ROWS // 10
+    assert manifest.accuracy.non_finite == 0
+
+
+def test_graphs_hold_operators_and_weights_only(made: Made) -> None:
+    for name in made.bundle.manifest.graphs:
+        content = made.bundle.graph(name)
+        model = onnx.load_from_string(content)
+        assert b".py" not in content
+        assert not [
+            t for t in model.graph.initializer if t.data_location == onnx.TensorProto.EXTERNAL
+        ]
+        first = model.graph.input[0].type.tensor_type.shape.dim[0]
+        assert first.dim_param == "batch"
+
+
+def test_publishing_again_makes_the_next_version_with_the_same_numbers(made: Made) -> None:
+    if made.bundle.manifest.name == "mixed":
+        pytest.skip("one case is enough")
+    again = Run(made.run.recipe, made.run.table, made.run.table.name, made.run.checkpoint.parent)
+    root = made.published.folder.parent.parent
+    published = again.publish(again.saved_state(), root, "logdet export")
+    assert published.folder.name == "2"
+    assert published.manifest.held_out == made.published.manifest.held_out
+    assert published.manifest.calibration.quantiles == made.bundle.manifest.calibration.quantiles
+
+
+def test_an_inexact_graph_is_not_published(
+    made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if made.bundle.manifest.name == "mixed":
+        pytest.skip("one case is enough")
+    import training.publish
+
+    honest = training.publish.table_graphs
+
+    def biased(*args: object) -> object:
+        specs = honest(*args)  # type: ignore[arg-type]
+        specs["log_prob"].module.units.scale *= 1.01  # type: ignore[operator, union-attr]
+        return specs
+
+    monkeypatch.setattr(training.publish, "table_graphs", biased)
+    with pytest.raises(ValueError, match="not published"):
+        made.run.publish(made.state, tmp_path, "logdet train")
+    assert not list(tmp_path.rglob("manifest.json"))

@@ -1,0 +1,1 @@
+"""Offline: data, bijections, fitting, export. Meets the service only in the bundle."""

@@ -1,0 +1,21 @@
+"""Invertible maps with tractable log-determinants. They know no data, files or configuration."""
+
+from training.bijections.base import Bijection, Chain
+from training.bijections.coupling import SplineCoupling
+from training.bijections.elementwise import ActNorm, ArcsinhTails, Standardise
+from training.bijections.linear import Linear, LULinear
+from training.bijections.marginal import ElementwiseSpline
+from training.bijections.spline import RationalQuadratic
+
+__all__ = [
+    "ActNorm",
+    "ArcsinhTails",
+    "Bijection",
+    "Chain",
+    "ElementwiseSpline",
+    "LULinear",
+    "Linear",
+    "RationalQuadratic",
+    "SplineCoupling",
+    "Standardise",
+]

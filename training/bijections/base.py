@@ -1,0 +1,67 @@
+"""The one interface of every flow layer, and their composition."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+
+class Bijection(nn.Module):
+    """An invertible map of rows with a tractable log absolute Jacobian determinant.
+
+    A subclass guarantees that ``decode(encode(x)[0])[0] == x``, that each row is mapped
+    independently of the others, and that both log-dets are exact, in nats, of shape ``(batch,)``.
+    """
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Map data ``(batch, features)`` towards the latent; returns ``(z, log_det)``."""
+        raise NotImplementedError
+
+    def decode(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Map latents ``(batch, features)`` towards the data; returns ``(x, log_det)``."""
+        raise NotImplementedError
+
+    def initialise(self, x: Tensor) -> None:
+        """Set data-dependent parameters from a first batch ``(batch, features)``."""
+
+    def as_affine(self) -> tuple[Tensor, Tensor] | None:
+        """``(weight, bias)`` when encode is ``x @ weight.T + bias``; export folds such layers."""
+        return None
+
+
+class Chain(Bijection):
+    """Bijections applied in encode order; log-dets add.
+
+    Args:
+        bijections: In the order in which encode applies them.
+    """
+
+    def __init__(self, bijections: Sequence[Bijection]) -> None:
+        super().__init__()
+        self.bijections = cast("Sequence[Bijection]", nn.ModuleList(bijections))
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """See :meth:`Bijection.encode`."""
+        log_det = x.new_zeros(x.shape[0])
+        for bijection in self.bijections:
+            x, term = bijection.encode(x)
+            log_det = log_det + term
+        return x, log_det
+
+    def decode(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """See :meth:`Bijection.decode`."""
+        log_det = z.new_zeros(z.shape[0])
+        for bijection in reversed(self.bijections):
+            z, term = bijection.decode(z)
+            log_det = log_det + term
+        return z, log_det
+
+    @torch.no_grad()
+    def initialise(self, x: Tensor) -> None:
+        """See :meth:`Bijection.initialise`; each layer sees what the layers before it give."""
+        for bijection in self.bijections:
+            bijection.initialise(x)
+            x, _ = bijection.encode(x)

@@ -1,0 +1,88 @@
+"""Checkpoints: a run that can go on, or be exported, after the process that began it is gone."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from training.recipes import Recipe
+
+State = dict[str, Tensor]
+
+
+@dataclass(slots=True)
+class FitState:
+    """Where a fit stands at the end of an epoch.
+
+    Attributes:
+        epoch: Epochs done.
+        step: Optimiser steps done.
+        seconds: Wall time spent, over all resumptions.
+        parameters: Of the layers being trained.
+        best: The parameters that validated best.
+        best_nats: Its validation log-likelihood, nats per row.
+        best_epoch: The epoch it was seen in.
+        optimiser: State of the optimiser.
+        finished: True when the fit stopped by itself.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    seconds: float = 0.0
+    parameters: State = field(default_factory=dict)
+    best: State = field(default_factory=dict)
+    best_nats: float = float("-inf")
+    best_epoch: int = 0
+    optimiser: dict[str, Any] = field(default_factory=dict)
+    finished: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The data of a run.
+
+    Attributes:
+        sha256: Digest of the table.
+        source: Name of a data set, or path of a file.
+    """
+
+    sha256: str
+    source: str
+
+
+def save(path: Path, recipe: Recipe, origin: Origin, state: FitState) -> None:
+    """Write a checkpoint; the previous one stays until the new one is complete."""
+    draft = path.with_suffix(".draft")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fields = {name: getattr(state, name) for name in FitState.__slots__}
+    content = {
+        "recipe": recipe.model_dump_json(),
+        "sha256": origin.sha256,
+        "source": origin.source,
+        "state": fields,
+    }
+    torch.save(content, draft)
+    os.replace(draft, path)
+
+
+def load(path: Path) -> tuple[Recipe, Origin, FitState]:
+    """Read a checkpoint: the recipe, its data, and the state.
+
+    Raises:
+        ValueError: If it is missing or is no checkpoint.
+    """
+    if not path.is_file():
+        raise ValueError(f"no checkpoint at {path}")
+    try:
+        # Only tensors and plain values are ever unpickled.
+        content = torch.load(path, weights_only=True, map_location="cpu")
+        recipe = Recipe.model_validate_json(content["recipe"])
+        origin = Origin(content["sha256"], content["source"])
+        return recipe, origin, FitState(**content["state"])
+    except Exception as error:
+        raise ValueError(f"{path} is not a checkpoint of this version") from error

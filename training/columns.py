@@ -1,0 +1,158 @@
+"""What each column is, decided from the training rows and said aloud."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.table import Rows
+
+# Correlation beyond which two columns carry one number between them.
+COLLINEAR = 0.99999
+# Share of rows on one end of a column's range that suggests a bound or a censored sensor.
+PILE_UP = 0.05
+# An interquartile range under this share of the deviation is a spike with outliers, not a scale.
+MIN_SPREAD_OF_DEVIATION = 0.02
+NORMAL_INTERQUARTILE_RANGE = 1.349
+# Candidates for the tightness of the arcsinh tails, in units of one over the robust scale.
+TIGHTNESS = (0.01, 0.1, 0.3, 1.0, 3.0)
+# Float32 inputs keep enough digits while the offset is under this many scales.
+MAX_FLOAT32_OFFSET = 1e4
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of the training rows.
+
+    Attributes:
+        name: From the header.
+        kind: ``integer`` when every value is whole, unless declared otherwise.
+        constant: True when only one value occurs; such a column is checked, not modelled.
+        low: Smallest training value.
+        high: Largest training value.
+        centre: Median.
+        scale: Robust deviation, in the user's unit.
+        tightness: Of the arcsinh tails after scaling, the most likely under a normal marginal.
+        deviation: Standard deviation, in the user's unit; for standardised nats.
+        notes: Remarks for the user.
+    """
+
+    name: str
+    kind: str
+    constant: bool
+    low: float
+    high: float
+    centre: float
+    scale: float
+    tightness: float
+    deviation: float
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """All columns of a table.
+
+    Attributes:
+        all: In the table's order.
+    """
+
+    all: tuple[Column, ...]
+
+    @property
+    def modelled(self) -> tuple[Column, ...]:
+        """The columns that take part in the density."""
+        return tuple(column for column in self.all if not column.constant)
+
+    @property
+    def modelled_index(self) -> list[int]:
+        """Positions of the modelled columns."""
+        return [i for i, column in enumerate(self.all) if not column.constant]
+
+    def needs_float64_input(self) -> bool:
+        """Whether subtracting an offset in float32 would lose digits of some column."""
+        return any(abs(c.centre) > MAX_FLOAT32_OFFSET * c.scale for c in self.modelled)
+
+    def log_deviation(self) -> float:
+        """Sum of log deviations: adds to nats in the user's units to give standardised nats."""
+        return float(sum(np.log(c.deviation) for c in self.modelled))
+
+    def dequantise(self, rows: Rows, generator: np.random.Generator) -> Rows:
+        """Spread whole numbers uniformly over their cells ``[k - 1/2, k + 1/2)``."""
+        integer = np.array([c.kind == "integer" and not c.constant for c in self.all])
+        noise: Rows = (generator.random(rows.shape) - 0.5) * integer
+        return rows + noise
+
+
+def describe_columns(names: tuple[str, ...], train: Rows, continuous: frozenset[str]) -> Columns:
+    """Decide kind, scale and tails of every column.
+
+    Args:
+        names: Column names.
+        train: Training rows, shape ``(rows, columns)``.
+        continuous: Columns declared continuous although all their values are whole.
+
+    Raises:
+        ValueError: If a declared column does not exist, or no column varies.
+    """
+    unknown = sorted(continuous - set(names))
+    if unknown:
+        raise ValueError(f"columns declared continuous but not in the data: {', '.join(unknown)}")
+    notes = _collinear_notes(names, train)
+    described = tuple(
+        _describe(name, train[:, i], name in continuous, notes.get(name, ()))
+        for i, name in enumerate(names)
+    )
+    if all(column.constant for column in described):
+        raise ValueError("expected at least one column that varies, all are constant")
+    return Columns(described)
+
+
+def _describe(
+    name: str, values: NDArray[np.float64], continuous: bool, notes: tuple[str, ...]
+) -> Column:
+    low, high = float(values.min()), float(values.max())
+    kind = "continuous" if continuous or not np.all(values == np.rint(values)) else "integer"
+    if low == high:
+        note = "constant: not modelled, a changed value is out of support"
+        return Column(name, kind, True, low, high, low, 1.0, 1.0, 1.0, (note,))
+    centre = float(np.median(values))
+    # A whole number stands for a cell of width one, whose own variance is 1/12.
+    deviation = float(np.sqrt(values.var() + (1 / 12 if kind == "integer" else 0.0)))
+    lower, upper = np.percentile(values, (25, 75))
+    spread = float(upper - lower) / NORMAL_INTERQUARTILE_RANGE
+    floor = MIN_SPREAD_OF_DEVIATION * deviation
+    scale = max(spread, floor, 1.0 if kind == "integer" else 0.0)
+    scale = min(scale, max(deviation, floor))
+    tightness = _likeliest_tightness((values - centre) / scale)
+    notes += tuple(
+        f"{share:.0%} of the rows at the {end} end, {edge:g}"
+        for end, edge in (("low", low), ("high", high))
+        if kind == "continuous" and (share := float(np.mean(values == edge))) > PILE_UP
+    )
+    return Column(name, kind, False, low, high, centre, scale, tightness, deviation, notes)
+
+
+def _likeliest_tightness(scaled: NDArray[np.float64]) -> float:
+    """Profile likelihood of a normal marginal, as Box and Cox choose powers."""
+
+    def log_likelihood(tightness: float) -> float:
+        bent = np.arcsinh(scaled * tightness) / tightness
+        slope = -0.5 * np.log1p((scaled * tightness) ** 2)
+        return float(slope.mean() - np.log(bent.std()))
+
+    return max(TIGHTNESS, key=log_likelihood)
+
+
+def _collinear_notes(names: tuple[str, ...], train: Rows) -> dict[str, tuple[str, ...]]:
+    varying = np.flatnonzero(train.min(axis=0) != train.max(axis=0))
+    if len(varying) < 2:
+        return {}
+    correlation = np.atleast_2d(np.corrcoef(train[:, varying], rowvar=False))
+    notes: dict[str, tuple[str, ...]] = {}
+    for later, earlier in np.argwhere(np.tril(np.abs(correlation) > COLLINEAR, -1)):
+        text = f"collinear with {names[varying[earlier]]}: carries no information of its own"
+        notes.setdefault(names[varying[later]], (text,))
+    return notes

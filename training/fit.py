@@ -1,0 +1,180 @@
+"""Maximum likelihood: the training loop, in the order things happen."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from training.checkpoint import FitState
+from training.flow import Flow
+from training.prepared import STREAM_BATCHES, STREAM_VALIDATION, Prepared
+from training.recipes import FitConfig, Recipe
+
+# Rows that set the data-dependent first scales, and rows per pass without gradients.
+INITIAL_ROWS = 4096
+EVALUATION_ROWS = 8192
+# Steps with a non-finite gradient are skipped; this many in one epoch is a divergence.
+MAX_SKIPPED = 10
+
+
+@dataclass(frozen=True, slots=True)
+class EpochReport:
+    """What a progress bar shows.
+
+    Attributes:
+        epoch: Epochs done, from 1.
+        epochs: Epochs planned.
+        train_nats: Mean log-likelihood of the epoch's rows in the user's units, nats per row.
+        validation_nats: The same for the validation rows.
+        best_nats: Best validation so far.
+        seconds: Wall time of the fit so far.
+        seconds_left: Estimate until the last epoch or the time limit, whichever is first.
+    """
+
+    epoch: int
+    epochs: int
+    train_nats: float
+    validation_nats: float
+    best_nats: float
+    seconds: float
+    seconds_left: float
+
+
+def fit(
+    flow: Flow,
+    prepared: Prepared,
+    recipe: Recipe,
+    state: FitState,
+    save: Callable[[FitState], None],
+    report: Callable[[EpochReport], None],
+) -> FitState:
+    """Train until the epochs, the patience or the time are used up.
+
+    The state is saved after every epoch, so an interruption loses at most one.
+
+    Args:
+        flow: Fresh layers; holds the best parameters when done.
+        prepared: The data.
+        recipe: Its ``fit`` section says how.
+        state: A fresh one, or a checkpoint's to go on from.
+        save: Keeps the state; called after every epoch.
+        report: Called after every epoch.
+
+    Raises:
+        ValueError: If the likelihood diverges.
+    """
+    config = recipe.fit
+    validation = prepared.flow_input(prepared.split.validation, prepared.noise(STREAM_VALIDATION))
+    optimiser = torch.optim.AdamW(
+        flow.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+    )
+    if state.epoch:
+        flow.load_state_dict(state.parameters)
+        optimiser.load_state_dict(state.optimiser)
+        state.finished = _is_over(state, config)
+    else:
+        _initialise(flow, prepared)
+    before = state.seconds
+    begin = time.monotonic()
+    while not state.finished:
+        train_nats = _epoch(flow, optimiser, prepared, config, state)
+        validation_nats = mean_nats(flow, *validation)
+        state.seconds = before + time.monotonic() - begin
+        state.parameters = {name: value.clone() for name, value in flow.state_dict().items()}
+        _note_best(state, validation_nats)
+        state.optimiser = optimiser.state_dict()
+        state.finished = _is_over(state, config)
+        save(state)
+        report(_report(state, config, train_nats, validation_nats))
+    flow.load_state_dict(state.best)
+    return state
+
+
+def mean_nats(flow: Flow, x: Tensor, log_det: Tensor) -> float:
+    """Mean log-likelihood of preprocessed rows in the user's units, nats per row."""
+    with torch.no_grad():
+        parts = [flow(part) for part in torch.split(x, EVALUATION_ROWS)]
+    return float((torch.cat(parts) + log_det).double().mean())
+
+
+def _initialise(flow: Flow, prepared: Prepared) -> None:
+    rows = prepared.split.train[:INITIAL_ROWS]
+    x, _ = prepared.flow_input(rows, prepared.noise(STREAM_BATCHES))
+    flow.bijection.initialise(x)
+
+
+def _epoch(
+    flow: Flow,
+    optimiser: torch.optim.Optimizer,
+    prepared: Prepared,
+    config: FitConfig,
+    state: FitState,
+) -> float:
+    """One pass over the training rows; returns their mean log-likelihood on the way."""
+    noise = prepared.noise(STREAM_BATCHES, state.epoch + 1)
+    x, log_det = prepared.flow_input(prepared.split.train, noise)
+    order = torch.from_numpy(noise.permutation(len(x)))
+    batches = list(torch.split(order, config.batch_rows))
+    if len(batches) > 1 and len(batches[-1]) < config.batch_rows // 2:
+        batches = batches[:-1]  # Another permutation will take those rows.
+    total, skipped = 0.0, 0
+    for batch in batches:
+        rate = _learning_rate(config, state.step / (config.epochs * len(batches)))
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        nats = flow(x[batch]).mean()
+        optimiser.zero_grad()
+        (-nats).backward()
+        norm = torch.nn.utils.clip_grad_norm_(flow.parameters(), config.clip_norm)
+        state.step += 1
+        if not math.isfinite(norm.item()):
+            skipped += 1
+            continue
+        optimiser.step()
+        total += nats.item()
+    if skipped > min(MAX_SKIPPED, len(batches) // 2):
+        raise ValueError(
+            f"training diverged in epoch {state.epoch + 1}: {skipped} of {len(batches)} steps had "
+            f"no finite gradient; try a smaller learning_rate than {config.learning_rate}"
+        )
+    state.epoch += 1
+    return total / (len(batches) - skipped) + float(log_det.double().mean())
+
+
+def _learning_rate(config: FitConfig, progress: float) -> float:
+    """Half a cosine from the peak to zero."""
+    return config.learning_rate * 0.5 * (1.0 + math.cos(math.pi * min(progress, 1.0)))
+
+
+def _note_best(state: FitState, validation_nats: float) -> None:
+    if validation_nats > state.best_nats:
+        state.best_nats, state.best_epoch = validation_nats, state.epoch
+        state.best = state.parameters
+    if not state.best:
+        raise ValueError(f"training diverged: validation log-likelihood is {validation_nats}")
+
+
+def _is_over(state: FitState, config: FitConfig) -> bool:
+    out_of_patience = state.epoch - state.best_epoch >= config.patience
+    return state.epoch >= config.epochs or out_of_patience or state.seconds >= config.max_seconds
+
+
+def _report(
+    state: FitState, config: FitConfig, train_nats: float, validation_nats: float
+) -> EpochReport:
+    left = (config.epochs - state.epoch) * state.seconds / state.epoch
+    left = 0.0 if state.finished else min(left, config.max_seconds - state.seconds)
+    return EpochReport(
+        epoch=state.epoch,
+        epochs=config.epochs,
+        train_nats=train_nats,
+        validation_nats=validation_nats,
+        best_nats=state.best_nats,
+        seconds=state.seconds,
+        seconds_left=left,
+    )

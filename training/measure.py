@@ -1,0 +1,172 @@
+"""How exact the exported graphs are, and whether that is exact enough to publish."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from exported.manifest import Accuracy, ErrorSummary, Tolerance
+from exported.noise import standard_normal
+from training.bijections import Chain
+from training.flow import Flow
+from training.prepared import Prepared
+from training.runner import Answers, Runner, ask
+
+# Rows measured, of the held-out rows and of noise.
+MEASURED_ROWS = 20_000
+# Every graph answers the same at these batch sizes as it does at the largest.
+BATCHES = (1, 5, 17, 1024)
+# The same row may differ by this share between batch sizes.
+BATCH_TOLERANCE = 1e-5
+# Largest error of log_prob that is published: nats, plus a share of log_prob itself.
+MAX_LOG_PROB_ERROR, MAX_LOG_PROB_SHARE = 0.02, 1e-4
+# Largest round-trip error that is published, in deviations, for all but one row in a thousand.
+MAX_ROUND_TRIP_ERROR = 0.02
+# Golden rows must replay on other processors too: room above what was measured on this one.
+HEADROOM = 4.0
+RELATIVE_TOLERANCE = 1e-5
+MIN_TOLERANCE = 1e-4
+NOISE_SEED = 0
+# Quadrature of one- and two-dimensional densities: half width in deviations, points per axis.
+MASS_HALF_WIDTH, MASS_POINTS = 12.0, 1001
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What was measured.
+
+    Attributes:
+        accuracy: For the manifest.
+        tolerances: For the manifest's graphs, by graph and output.
+    """
+
+    accuracy: Accuracy
+    tolerances: Mapping[tuple[str, str], Tolerance]
+
+
+def measure(run: Runner, density: Flow, prepared: Prepared, dtype: type[np.floating]) -> Measured:
+    """Measure both graphs, on held-out rows and on noise.
+
+    Args:
+        run: The exported graphs.
+        density: The trained flow, float64.
+        prepared: Its data.
+        dtype: Of the graphs' rows.
+
+    Raises:
+        ValueError: If an answer depends on the batch, is not finite, or is further from float64
+            than may be published.
+    """
+    rows = prepared.split.test[:MEASURED_ROWS].astype(dtype)
+    noise = standard_normal(NOISE_SEED, 0, MEASURED_ROWS, len(prepared.columns.modelled))
+    encoded = ask(run, density, prepared, "log_prob", {"x": rows})
+    decoded = ask(run, density, prepared, "decode", {"z": noise.astype(np.float32)})
+    for answers in (encoded, decoded):
+        _check_batches(run, answers)
+    accuracy = Accuracy(
+        rows=len(rows),
+        log_prob_error=_summary(encoded.error("log_prob")),
+        round_trip_error=_summary(_round_trip(run, encoded, prepared)),
+        decode_log_prob_error=_summary(_decode_consistency(run, decoded)),
+        mass=_mass(density, prepared),
+        non_finite=sum(_non_finite_rows(a) for a in (encoded, decoded)),
+    )
+    _refuse_inaccurate(accuracy, encoded)
+    deviation = np.array([column.deviation for column in prepared.columns.all])
+    tolerances = {
+        (answers.graph, output): _tolerance(
+            answers.error(output), deviation if output == "x" else 1.0
+        )
+        for answers in (encoded, decoded)
+        for output in answers.got
+    }
+    return Measured(accuracy, tolerances)
+
+
+def _check_batches(run: Runner, answers: Answers) -> None:
+    for rows in BATCHES:
+        part = run(answers.graph, {name: value[:rows] for name, value in answers.inputs.items()})
+        for name, got in part.items():
+            whole = answers.got[name][:rows]
+            if got.shape != whole.shape or not np.allclose(
+                got, whole, rtol=BATCH_TOLERANCE, atol=BATCH_TOLERANCE, equal_nan=True
+            ):
+                raise ValueError(
+                    f"graph {answers.graph}: {name} of the first {rows} rows depends on the batch"
+                )
+
+
+def _round_trip(run: Runner, encoded: Answers, prepared: Prepared) -> NDArray[np.float64]:
+    """Largest ``|decode(encode(x)) - x|`` of each row, in deviations of its features."""
+    deviation = np.array([column.deviation for column in prepared.columns.all])
+    back = run("decode", {"z": encoded.got["z"]})["x"].astype(np.float64)
+    difference = np.abs(back - encoded.inputs["x"].astype(np.float64)) / deviation
+    # A changed constant is no error of the flow: decode gives the constant.
+    return np.asarray(difference[:, prepared.columns.modelled_index].max(axis=1))
+
+
+def _decode_consistency(run: Runner, decoded: Answers) -> NDArray[np.float64]:
+    """log_prob of a decoded row against base log_prob minus decode's log_det."""
+    z = decoded.inputs["z"].astype(np.float64)
+    base = -0.5 * (z * z).sum(axis=1) - 0.5 * np.log(2.0 * np.pi) * z.shape[1]
+    implied = base - decoded.got["log_det"].astype(np.float64)
+    scored = run("log_prob", {"x": decoded.got["x"]})["log_prob"].astype(np.float64)
+    return np.asarray(np.abs(scored - implied), dtype=np.float64)
+
+
+def _non_finite_rows(answers: Answers) -> int:
+    finite = [
+        np.isfinite(value.astype(np.float64)).reshape(len(value), -1).all(axis=1)
+        for value in answers.got.values()
+    ]
+    return int((~np.all(finite, axis=0)).sum())
+
+
+@torch.no_grad()
+def _mass(density: Flow, prepared: Prepared) -> float | None:
+    """Integral of the float64 density by quadrature over the preprocessed features."""
+    features = len(prepared.columns.modelled)
+    if features > 2:
+        return None
+    axis = torch.linspace(-MASS_HALF_WIDTH, MASS_HALF_WIDTH, MASS_POINTS, dtype=torch.float64)
+    grid = torch.cartesian_prod(*[axis] * features).reshape(-1, features)
+    to_rows = Chain([b.double() for b in prepared.preprocessing.bijections])
+    rows, log_det = to_rows.decode(grid)
+    cell = float(axis[1] - axis[0]) ** features
+    return float((density(rows) + log_det).exp().sum()) * cell
+
+
+def _refuse_inaccurate(accuracy: Accuracy, encoded: Answers) -> None:
+    allowed = MAX_LOG_PROB_ERROR + MAX_LOG_PROB_SHARE * np.abs(encoded.truth["log_prob"])
+    too_far = int((encoded.error("log_prob") > allowed).sum())
+    if accuracy.non_finite or too_far:
+        raise ValueError(
+            f"not published: of {accuracy.rows} held-out rows {too_far} have a log_prob further "
+            f"than {MAX_LOG_PROB_ERROR} nats from float64 (largest error "
+            f"{accuracy.log_prob_error.max:.3g}), {accuracy.non_finite} answers are not finite"
+        )
+    if accuracy.round_trip_error.p999 > MAX_ROUND_TRIP_ERROR:
+        raise ValueError(
+            "not published: one row in a thousand comes back "
+            f"{accuracy.round_trip_error.p999:.3g} deviations off, "
+            f"at most {MAX_ROUND_TRIP_ERROR} is accepted"
+        )
+
+
+def _summary(error: NDArray[np.float64]) -> ErrorSummary:
+    finite = error[np.isfinite(error)]
+    median, p999, largest = np.quantile(finite, (0.5, 0.999, 1.0)) if len(finite) else (0.0,) * 3
+    return ErrorSummary(median=float(median), p999=float(p999), max=float(largest))
+
+
+def _tolerance(error: NDArray[np.float64], unit: float | NDArray[np.float64]) -> Tolerance:
+    """Per entry of the last axis, because features differ in unit."""
+    absolute = np.maximum(HEADROOM * error.max(axis=0), MIN_TOLERANCE * unit)
+    return Tolerance(
+        absolute=float(absolute) if absolute.ndim == 0 else tuple(map(float, absolute)),
+        relative=RELATIVE_TOLERANCE,
+    )

@@ -1,0 +1,95 @@
+"""Data ready for training: split, described, and mapped to the flow's input with its log-det."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from training.bijections import ArcsinhTails, Chain, Standardise
+from training.columns import Columns, describe_columns
+from training.recipes import Recipe
+from training.table import Rows, Split, Table, split
+
+# Independent random streams of one seed: each use of noise has its own number.
+STREAM_SCALES, STREAM_VALIDATION, STREAM_TEST, STREAM_BATCHES = 0, 1, 2, 3
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A recipe's data.
+
+    Attributes:
+        split: The parts, raw rows.
+        columns: What each column is.
+        preprocessing: Float64 chain from raw modelled columns to the flow's input.
+        seed: Of every random choice about the data.
+    """
+
+    split: Split
+    columns: Columns
+    preprocessing: Chain
+    seed: int
+
+    def noise(self, stream: int, *index: int) -> np.random.Generator:
+        """The generator of one use of noise; a given index always gives the same numbers."""
+        return np.random.default_rng((self.seed, stream, *index))
+
+    def dequantised(self, rows: Rows, noise: np.random.Generator) -> Tensor:
+        """Modelled columns with integers spread over their cells, ``(rows, features)`` float64."""
+        return self.modelled(self.columns.dequantise(rows, noise))
+
+    def modelled(self, rows: Rows) -> Tensor:
+        """Modelled columns of raw rows, ``(rows, features)`` float64."""
+        return torch.from_numpy(np.ascontiguousarray(rows[:, self.columns.modelled_index]))
+
+    def flow_input(self, rows: Rows, noise: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """Dequantised, preprocessed float32 rows and the log-det so far, in nats."""
+        x, log_det = self.preprocessing.encode(self.dequantised(rows, noise))
+        return x.float(), log_det.float()
+
+
+def prepare(recipe: Recipe, table: Table) -> Prepared:
+    """Split the table, describe its columns and fit the preprocessing to the training rows.
+
+    Raises:
+        ValueError: If the table has too few rows or no column to model.
+    """
+    table = _without(table, recipe.drop)
+    parts = split(table, recipe.seed)
+    columns = describe_columns(table.columns, parts.train, recipe.continuous)
+    noise = np.random.default_rng((recipe.seed, STREAM_SCALES))
+    rows = columns.dequantise(parts.train, noise)[:, columns.modelled_index]
+    return Prepared(parts, columns, preprocessing(columns, rows), recipe.seed)
+
+
+def preprocessing(columns: Columns, train: Rows) -> Chain:
+    """Robust scaling, arcsinh tails, and scaling again to unit moments; all float64.
+
+    Args:
+        columns: Of the table.
+        train: Dequantised training rows, modelled columns only, shape ``(rows, features)``.
+    """
+    centre = torch.tensor([c.centre for c in columns.modelled], dtype=torch.float64)
+    scale = torch.tensor([c.scale for c in columns.modelled], dtype=torch.float64)
+    tightness = torch.tensor([c.tightness for c in columns.modelled], dtype=torch.float64)
+    raw, tails = Standardise(centre, scale), ArcsinhTails(tightness)
+    bent, _ = tails.encode(raw.encode(torch.from_numpy(train))[0])
+    return Chain([raw, tails, Standardise(bent.mean(dim=0), bent.std(dim=0))])
+
+
+def _without(table: Table, drop: frozenset[str]) -> Table:
+    unknown = sorted(drop - set(table.columns))
+    if unknown:
+        raise ValueError(f"columns to drop that are not in the data: {', '.join(unknown)}")
+    keep = [i for i, name in enumerate(table.columns) if name not in drop]
+    test, anomalies = table.test, table.anomalies
+    return Table(
+        name=table.name,
+        columns=tuple(table.columns[i] for i in keep),
+        rows=table.rows[:, keep],
+        test=None if test is None else test[:, keep],
+        anomalies=None if anomalies is None else anomalies[:, keep],
+    )

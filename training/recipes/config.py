@@ -1,0 +1,93 @@
+"""The recipe's fields, with their units, bounds and defaults."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+FAMILIES: dict[str, str] = {
+    "nsf": "rational-quadratic spline coupling with LU-mixed linear layers and ActNorm",
+}
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def _power_of_two(bound: float) -> float:
+    if bound <= 0 or math.frexp(bound)[0] != 0.5:
+        raise ValueError("expected a power of two, so that its reciprocal is exact")
+    return bound
+
+
+class SplineCouplingConfig(_Frozen):
+    """The family ``nsf``.
+
+    Attributes:
+        layers: Coupling layers, each behind an ActNorm and an LU linear layer.
+        bins: Spline bins per feature.
+        tail_bound: Half width of the splines' box, in standard deviations; a power of two.
+        hidden: Widths of each conditioner's hidden layers.
+        marginal_bins: Bins of the first, per-feature spline; finer than the others because it
+            costs no network.
+    """
+
+    family: Literal["nsf"] = "nsf"
+    layers: int = Field(default=5, ge=1, le=32)
+    bins: int = Field(default=8, ge=2, le=64)
+    tail_bound: Annotated[float, AfterValidator(_power_of_two)] = 4.0
+    hidden: tuple[Annotated[int, Field(ge=1, le=2048)], ...] = Field(
+        default=(128, 128), min_length=1, max_length=8
+    )
+    marginal_bins: int = Field(default=16, ge=2, le=128)
+
+
+class FitConfig(_Frozen):
+    """How the parameters are found.
+
+    Attributes:
+        epochs: Most passes over the training rows; the learning rate follows a cosine down to zero
+            over them.
+        batch_rows: Rows per step.
+        learning_rate: Peak rate of AdamW.
+        weight_decay: Decoupled decay of AdamW.
+        clip_norm: Largest gradient norm, nats per parameter norm.
+        patience: Epochs without a better validation before stopping.
+        max_seconds: Wall time after which the fit stops at the end of the epoch.
+        threads: Processor threads for torch; 0 takes every core.
+    """
+
+    epochs: int = Field(default=100, ge=1)
+    batch_rows: int = Field(default=512, ge=2)
+    learning_rate: float = Field(default=3e-3, gt=0)
+    weight_decay: float = Field(default=1e-4, ge=0)
+    clip_norm: float = Field(default=5.0, gt=0)
+    patience: int = Field(default=20, ge=1)
+    max_seconds: float = Field(default=3600.0, gt=0)
+    threads: int = Field(default=0, ge=0)
+
+
+class Recipe(_Frozen):
+    """A training run.
+
+    Attributes:
+        name: Of the bundle to publish.
+        description: One line, for people.
+        data: A data set of :mod:`training.datasets`; None when a file is given.
+        seed: Of the split, the parameters, the batches and the dequantisation.
+        continuous: Columns to treat as continuous although all their values are whole.
+        drop: Columns to leave out.
+        model: The family and its sizes.
+        fit: The optimisation.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+    description: str = ""
+    data: str | None = None
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    continuous: frozenset[str] = frozenset()
+    drop: frozenset[str] = frozenset()
+    model: SplineCouplingConfig = SplineCouplingConfig()
+    fit: FitConfig = FitConfig()

@@ -1,0 +1,77 @@
+"""Recipes from YAML, with single settings overridden from the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from training.recipes.config import FitConfig, Recipe, SplineCouplingConfig
+
+_FOLDER = Path(__file__).parent
+# Sections whose fields may be set without naming the section: `--set epochs=5`.
+_SECTIONS: dict[str, type[BaseModel]] = {"model": SplineCouplingConfig, "fit": FitConfig}
+
+
+def shipped_recipes() -> dict[str, Path]:
+    """Recipes that come with the package, by name."""
+    return {path.stem: path for path in sorted(_FOLDER.glob("*.yaml"))}
+
+
+def read_recipe(name_or_path: str, settings: Sequence[str] = ()) -> Recipe:
+    """Read a recipe and apply ``key=value`` settings.
+
+    Args:
+        name_or_path: A shipped recipe's name, or a path to a YAML file.
+        settings: Such as ``fit.epochs=5``, or ``epochs=5`` where the field is unique.
+
+    Raises:
+        ValueError: With one sentence saying what was expected and what was got.
+    """
+    path = shipped_recipes().get(name_or_path, Path(name_or_path))
+    if not path.is_file():
+        known = ", ".join(shipped_recipes())
+        raise ValueError(f"no recipe {name_or_path!r}; give a YAML file or one of: {known}")
+    document = _parse(path.read_text(), str(name_or_path))
+    if not isinstance(document, dict):
+        got = type(document).__name__
+        raise ValueError(f"{name_or_path}: expected a mapping of settings, got {got}")  # noqa: TRY004
+    for setting in settings:
+        _apply(document, setting)
+    try:
+        return Recipe.model_validate(document)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        got = "" if first["type"] == "missing" else f", got {first['input']!r}"
+        raise ValueError(f"recipe: {where}: {first['msg']}{got}") from error
+
+
+def _parse(text: str, what: str) -> Any:  # noqa: ANN401
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        problem = str(error).replace("\n", " ")
+        raise ValueError(f"{what}: not valid YAML: {problem}") from error
+
+
+def _apply(document: dict[str, Any], setting: str) -> None:
+    key, equals, text = setting.partition("=")
+    if not equals or not key:
+        raise ValueError(f"expected --set KEY=VALUE, got {setting!r}")
+    value = _parse(text, f"--set {key}")
+    section, dot, field = key.partition(".")
+    if not dot and section not in Recipe.model_fields:
+        owners = [name for name, model in _SECTIONS.items() if section in model.model_fields]
+        if len(owners) != 1:
+            fields = [*Recipe.model_fields, *FitConfig.model_fields]
+            fields += SplineCouplingConfig.model_fields
+            raise ValueError(f"no setting {key!r}; there are: {', '.join(sorted(fields))}")
+        section, field = owners[0], section
+    if field:
+        document[section] = {**(document.get(section) or {}), field: value}
+    else:
+        document[section] = value

@@ -1,0 +1,105 @@
+"""One training run from recipe to bundle, and the second half of it again from a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from exported.manifest import Manifest
+from training import checkpoint
+from training.checkpoint import FitState, Origin
+from training.evaluate import Separation, full_flow, separation
+from training.families import build
+from training.fit import EpochReport, fit
+from training.flow import Flow
+from training.prepared import Prepared, prepare
+from training.publish import Trained, publish
+from training.recipes import Recipe
+from training.table import Table
+
+CHECKPOINT_FILE = "checkpoint.pt"
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What a run leaves.
+
+    Attributes:
+        folder: Of the bundle.
+        manifest: Of the bundle.
+        separation: Of labelled anomalies, where the data has them.
+        epochs: Trained.
+        best_epoch: The one whose parameters were published.
+    """
+
+    folder: Path
+    manifest: Manifest
+    separation: Separation | None
+    epochs: int
+    best_epoch: int
+
+
+class Run:
+    """A recipe applied to a table.
+
+    Args:
+        recipe: What to train.
+        table: What on.
+        source: Where the table can be had again: a data set's name or a file's path.
+        folder: Holds the checkpoint.
+
+    Raises:
+        ValueError: If the table does not suit the recipe.
+    """
+
+    def __init__(self, recipe: Recipe, table: Table, source: str, folder: Path) -> None:
+        self.recipe, self.table = recipe, table
+        self.origin = Origin(table.sha256(), source)
+        self.checkpoint = folder / CHECKPOINT_FILE
+        self.prepared: Prepared = prepare(recipe, table)
+        torch.set_num_threads(recipe.fit.threads or torch.get_num_threads())
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(recipe.seed)
+            generator = torch.Generator().manual_seed(recipe.seed)
+            self._flow = Flow(build(recipe.model, len(self.prepared.columns.modelled), generator))
+
+    def saved_state(self) -> FitState:
+        """The checkpoint's state.
+
+        Raises:
+            ValueError: If there is none, or it belongs to another recipe or other data.
+        """
+        recipe, origin, state = checkpoint.load(self.checkpoint)
+        if origin.sha256 != self.origin.sha256:
+            raise ValueError(f"{self.checkpoint} was made from other data than was given")
+        if recipe.model_copy(update={"fit": self.recipe.fit}) != self.recipe:
+            raise ValueError(f"{self.checkpoint} was made by another recipe than was given")
+        return state
+
+    def fit(self, state: FitState, report: Callable[[EpochReport], None]) -> FitState:
+        """Train; see :func:`training.fit.fit`."""
+
+        def save(at: FitState) -> None:
+            checkpoint.save(self.checkpoint, self.recipe, self.origin, at)
+
+        return fit(self._flow, self.prepared, self.recipe, state, save, report)
+
+    def publish(self, state: FitState, root: Path, command: str) -> Published:
+        """Export, measure, calibrate and write the best parameters of a state."""
+        self._flow.load_state_dict(state.best)
+        density = full_flow(self._flow, self.prepared)
+        trained = Trained(
+            recipe=self.recipe,
+            prepared=self.prepared,
+            density=density,
+            data_name=self.table.name,
+            data_sha256=self.origin.sha256,
+            seconds=state.seconds,
+            command=command,
+        )
+        folder, manifest = publish(trained, root)
+        separated = separation(density, self.prepared)
+        return Published(folder, manifest, separated, state.epoch, state.best_epoch)

@@ -1,0 +1,91 @@
+"""Rows with named columns, and how they are divided."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+Rows = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A data set as training sees it.
+
+    Attributes:
+        name: What to call the data in provenance.
+        columns: Column names.
+        rows: Shape ``(rows, columns)``; training, validation and calibration come from these, and
+            the test too when ``test`` is None.
+        test: Held-out rows fixed by the data set itself.
+        anomalies: Rows labelled anomalous; never trained on.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    rows: Rows
+    test: Rows | None = None
+    anomalies: Rows | None = field(default=None)
+
+    def sha256(self) -> str:
+        """Digest of the column names and of every number."""
+        digest = hashlib.sha256("\x1f".join(self.columns).encode())
+        for part in (self.rows, self.test, self.anomalies):
+            if part is not None:
+                digest.update(np.ascontiguousarray(part, dtype="<f8").tobytes())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Disjoint parts of a table; each array has shape ``(rows, columns)``.
+
+    Attributes:
+        train: Rows that move the parameters.
+        validation: Rows that choose the epoch.
+        calibration: Rows that neither trained nor chose, for p-values.
+        test: Rows for every published number.
+        anomalies: Labelled anomalies, possibly none.
+        description: For provenance.
+    """
+
+    train: Rows
+    validation: Rows
+    calibration: Rows
+    test: Rows
+    anomalies: Rows
+    description: str
+
+    def counts(self) -> dict[str, int]:
+        """Rows of each part."""
+        parts = ("train", "validation", "calibration", "test", "anomalies")
+        return {part: len(getattr(self, part)) for part in parts}
+
+
+MIN_ROWS = 50
+
+
+def split(table: Table, seed: int) -> Split:
+    """A tenth validates and a tenth calibrates; a tenth tests unless the table brings its test.
+
+    Rows are drawn by a seeded permutation.
+
+    Raises:
+        ValueError: If there are too few rows to divide.
+    """
+    if len(table.rows) < MIN_ROWS:
+        raise ValueError(f"expected at least {MIN_ROWS} rows to split, got {len(table.rows)}")
+    shuffled = table.rows[np.random.default_rng(seed).permutation(len(table.rows))]
+    tenth = len(shuffled) // 10
+    validation, calibration, rest = np.split(shuffled, [tenth, 2 * tenth])
+    test, train = (rest[:tenth], rest[tenth:]) if table.test is None else (table.test, rest)
+    source = "a tenth" if table.test is None else "the data set's own rows"
+    none = np.empty((0, table.rows.shape[1]))
+    anomalies = none if table.anomalies is None else table.anomalies
+    description = (
+        f"permutation of seed {seed}: a tenth validates, a tenth calibrates; {source} tests"
+    )
+    return Split(train, validation, calibration, test, anomalies, description)
