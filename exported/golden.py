@@ -34,6 +34,11 @@ class Replayed:
     error: float
     excess: float
 
+    @property
+    def matches(self) -> bool:
+        """Within the tolerance; NaN is a mismatch."""
+        return self.excess <= 1.0
+
 
 def pack(graph: str, inputs: Arrays, outputs: Arrays) -> dict[str, NDArray[np.generic]]:
     """Name one graph's golden arrays for the archive."""
@@ -41,8 +46,8 @@ def pack(graph: str, inputs: Arrays, outputs: Arrays) -> dict[str, NDArray[np.ge
     return packed | {f"{graph}.out.{name}": value for name, value in outputs.items()}
 
 
-def replay(manifest: Manifest, golden: Arrays, run: RunGraph) -> list[Replayed]:
-    """Run every graph on its golden rows.
+def compare(manifest: Manifest, golden: Arrays, run: RunGraph) -> list[Replayed]:
+    """Run every graph on its golden rows and measure the differences.
 
     Args:
         manifest: Says which graphs, tensors and tolerances.
@@ -50,8 +55,7 @@ def replay(manifest: Manifest, golden: Arrays, run: RunGraph) -> list[Replayed]:
         run: Executes a graph by name.
 
     Raises:
-        BundleInvalidError: If an array is missing, or an answer is further from the expected one
-            than the manifest's tolerance, or not finite where the expected one is.
+        BundleInvalidError: If an array is missing, or an answer has another shape.
     """
     results = []
     for name, graph in manifest.graphs.items():
@@ -60,7 +64,18 @@ def replay(manifest: Manifest, golden: Arrays, run: RunGraph) -> list[Replayed]:
         for tensor in graph.outputs:
             expected = _array(golden, f"{name}.out.{tensor.name}").astype(np.float64)
             results.append(_compare(name, tensor.name, got[tensor.name], expected, manifest))
-    mismatches = [r for r in results if not r.excess <= 1.0]  # NaN is a mismatch
+    return results
+
+
+def replay(manifest: Manifest, golden: Arrays, run: RunGraph) -> list[Replayed]:
+    """Compare, and refuse a bundle whose answers are not the golden ones.
+
+    Raises:
+        BundleInvalidError: As :func:`compare`, and if an answer is further from the expected one
+            than the manifest's tolerance, or not finite.
+    """
+    results = compare(manifest, golden, run)
+    mismatches = [r for r in results if not r.matches]
     if mismatches:
         worst = mismatches[0]
         raise BundleInvalidError(
