@@ -60,7 +60,7 @@ class Run:
         self.origin = Origin(table.sha256(), source)
         self.checkpoint = folder / CHECKPOINT_FILE
         self.prepared: Prepared = prepare(recipe, table)
-        torch.set_num_threads(recipe.fit.threads or torch.get_num_threads())
+        torch.set_num_threads(recipe.fit.threads)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
             generator = torch.Generator().manual_seed(recipe.seed)

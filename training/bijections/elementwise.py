@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -104,10 +106,16 @@ class ArcsinhTails(Bijection):
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """See :meth:`Bijection.encode`."""
-        scaled = x * self.tightness
-        return torch.asinh(scaled) / self.tightness, -0.5 * torch.log1p(scaled * scaled).sum(dim=1)
+        bent = torch.asinh(x * self.tightness)
+        return bent / self.tightness, -_log_cosh(bent).sum(dim=1)
 
     def decode(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """See :meth:`Bijection.decode`."""
-        scaled = torch.sinh(z * self.tightness)
-        return scaled / self.tightness, 0.5 * torch.log1p(scaled * scaled).sum(dim=1)
+        bent = z * self.tightness
+        return torch.sinh(bent) / self.tightness, _log_cosh(bent).sum(dim=1)
+
+
+def _log_cosh(bent: Tensor) -> Tensor:
+    r"""Logarithm of :math:`\cosh(b) = \sqrt{1 + \sinh^2 b}`, without squaring what may be huge."""
+    size = bent.abs()
+    return size + torch.log1p(torch.exp(-2.0 * size)) - math.log(2.0)
