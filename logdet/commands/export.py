@@ -1,0 +1,48 @@
+"""``logdet export``: publish a checkpoint again, without training."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
+import click
+
+EXAMPLE = """\b
+Examples:
+  logdet export runs/shuttle/checkpoint.pt
+  logdet export runs/pumps/checkpoint.pt --data moved/measurements.csv
+"""
+
+
+@click.command(epilog=EXAMPLE)
+@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.option("--data", type=click.Path(path_type=Path), help="The rows, if they have moved.")
+@click.option(
+    "--out",
+    "--bundles",
+    "root",
+    type=click.Path(path_type=Path),
+    default=Path("exported/bundles"),
+    show_default=True,
+    help="Where NAME/VERSION is published.",
+)
+def export(checkpoint: Path, data: Path | None, root: Path) -> None:
+    """Publish a checkpoint again, without training.
+
+    The best parameters of CHECKPOINT are calibrated and measured afresh on the run's own data.
+    """
+    from logdet.commands.train import load_data
+    from logdet.errors import user_errors
+    from logdet.training_view import show_published
+    from training.checkpoint import load
+    from training.run import Run
+
+    with user_errors():
+        recipe, origin, _ = load(checkpoint)
+        if data is None and recipe.data is None:
+            data = Path(origin.source)
+        table, source = load_data(recipe, data)
+        run = Run(recipe, table, source, checkpoint.parent)
+        published = run.publish(run.saved_state(), root, shlex.join(["logdet", *sys.argv[1:]]))
+        show_published(published, checkpoint)

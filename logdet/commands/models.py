@@ -1,0 +1,69 @@
+"""``logdet models``: what there is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from logdet.options import bundles_option
+
+if TYPE_CHECKING:
+    from exported.manifest import Manifest
+
+EXAMPLE = """\b
+Examples:
+  logdet models
+  logdet models --bundles /srv/bundles
+"""
+HEADER = (
+    "name",
+    "versions",
+    "family",
+    "features",
+    "density",
+    "held-out nats",
+    "calibration rows",
+    "size",
+)
+
+
+@click.command(epilog=EXAMPLE, short_help="List the bundles.")
+@bundles_option
+def models(bundles: Path) -> None:
+    """List the bundles; numbers are those of the newest version. Digests are checked by verify."""
+    from exported.bundle import names, read_manifest, versions
+    from exported.errors import BundleError
+    from logdet.errors import UserError
+    from logdet.text import aligned
+
+    table: list[tuple[str, ...]] = [HEADER]
+    refused = []
+    for name in names(bundles):
+        known = versions(bundles, name)
+        try:
+            table.append(_row(known, read_manifest(bundles / name / str(known[-1]))))
+        except BundleError as error:
+            refused.append(f"{name}/{known[-1]} is refused: {error}")
+    if len(table) == 1 and not refused:
+        raise UserError(f"there are no bundles under {bundles}; logdet train makes one")
+    click.echo(aligned(table))
+    for line in refused:
+        click.echo(line, err=True)
+
+
+def _row(known: list[int], manifest: Manifest) -> tuple[str, ...]:
+    from logdet.text import size
+
+    held_out = manifest.held_out
+    return (
+        manifest.name,
+        ",".join(map(str, known)),
+        manifest.family,
+        str(len(manifest.features)),
+        manifest.density,
+        f"{held_out.log_likelihood:.3f} ± {held_out.standard_error:.3f}",
+        f"{manifest.calibration.rows:,}",
+        size(sum(entry.size_bytes for entry in manifest.files())),
+    )

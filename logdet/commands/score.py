@@ -1,0 +1,143 @@
+"""``logdet score``: how likely is each row of a file."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from logdet.options import Reference, bundles_option, model_argument, provider_option
+
+if TYPE_CHECKING:
+    from exported.manifest import Manifest
+    from logdet.files import Columns
+    from logdet.frame import Frame
+    from logdet.scoring import Scores
+
+EXAMPLE = """\b
+Examples:
+  logdet score shuttle rows.csv
+  logdet score shuttle rows.parquet -o scored.parquet --alpha 0.001
+  zcat rows.csv.gz | logdet score shuttle - -o scored.csv
+"""
+MOST_ANOMALOUS = 5
+
+
+@click.command(epilog=EXAMPLE, short_help="Log-density and p-value of each row of a file.")
+@model_argument
+@click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
+@click.option("-o", "--output", type=click.Path(path_type=Path), help=".csv, .parquet or .npz.")
+@click.option("--alpha", default=0.01, show_default=True, help="Accepted rate of false alarms.")
+@bundles_option
+@provider_option
+def score(
+    model: Reference,
+    file: Path,
+    output: Path | None,
+    alpha: float,
+    bundles: Path,
+    provider: Literal["auto", "cpu", "cuda"],
+) -> None:
+    """Score the rows of FILE (- is CSV on standard input) without a server.
+
+    Columns are found by name, in any order. With -o, the file's columns are written with log_prob
+    (nats), p_value, is_anomaly and status; without it, a summary is printed.
+    """
+    from logdet.cells import to_float64
+    from logdet.errors import user_errors
+    from logdet.files import extension, write_table
+    from logdet.scoring import open_model
+    from logdet.scoring import score as score_rows
+
+    with user_errors():
+        if output is not None:
+            extension(output)
+        loaded = open_model(bundles, model, provider)
+        frame = _read(file)
+        features = _features(loaded.manifest, frame)
+        scores = score_rows(loaded, to_float64(frame, features, "nan"), alpha)
+        if output is None:
+            click.echo(_summary(scores, frame))
+        else:
+            write_table(output, _with_scores(frame, scores))
+            click.echo(_sentence(scores, output))
+
+
+def _read(file: Path) -> Frame:
+    from logdet.csv_file import read_csv_from
+    from logdet.errors import TableError
+    from logdet.files import read_frame
+
+    if str(file) != "-":
+        return read_frame(file)
+    content = sys.stdin.buffer.read()
+    frame = read_csv_from("standard input", lambda: io.BytesIO(content))
+    if not frame.columns.num_rows:
+        raise TableError("standard input has no rows")
+    return frame
+
+
+def _features(manifest: Manifest, frame: Frame) -> Sequence[str]:
+    from logdet.errors import TableError
+    from logdet.text import some
+
+    features = [feature.name for feature in manifest.features]
+    lacking = [name for name in features if name not in frame.names]
+    if lacking:
+        raise TableError(
+            f"{frame.source} has no column {some(lacking)}; {manifest.name} needs "
+            f"{some(features)}, the file has {some(frame.names)}"
+        )
+    return features
+
+
+def _with_scores(frame: Frame, scores: Scores) -> Columns:
+    from logdet.cells import typed
+
+    given = {name: frame.columns.column(name) for name in frame.names}
+    if frame.is_text:
+        given = {name: typed(column) for name, column in given.items()}
+    added = scores.columns()
+    replaced = [name for name in given if name in added]
+    if replaced:
+        click.echo(f"logdet: replaced the file's own {', '.join(replaced)}", err=True)
+    return {name: column for name, column in given.items() if name not in added} | added
+
+
+def _sentence(scores: Scores, output: Path) -> str:
+    decision = scores.decision
+    return (
+        f"scored {len(scores.log_prob):,} rows into {output}: {decision.is_anomaly.sum():,} "
+        f"anomalies at alpha {decision.alpha:g}"
+    )
+
+
+def _summary(scores: Scores, frame: Frame) -> str:
+    import numpy as np
+
+    from logdet.scoring import status_counts, status_names
+    from logdet.text import aligned
+
+    ok = scores.log_prob[scores.status == 0]
+    decision = scores.decision
+    mean = f"{ok.mean(dtype=np.float64):.4f} nats" if len(ok) else "none, as no row is ok"
+    facts = [
+        ("rows", f"{len(scores.log_prob):,}"),
+        ("status", status_counts(scores.status)),
+        ("mean log_prob", mean),
+        ("anomalies", f"{decision.is_anomaly.sum():,} at alpha {decision.alpha:g}"),
+        ("threshold", f"{decision.threshold:.4f} nats"),
+    ]
+    order = np.argsort(scores.log_prob, kind="stable")  # NaN comes last
+    worst = [int(row) for row in order[:MOST_ANOMALOUS] if not np.isnan(scores.log_prob[row])]
+    words = status_names(scores.status)
+    rows = [
+        (place, f"{scores.log_prob[r]:.4f}", f"{decision.p_value[r]:.2g}", words[r])
+        for place, r in zip(frame.places(worst), worst, strict=True)
+    ]
+    header = ("least likely", "log_prob", "p_value", "status")
+    return f"{aligned(facts)}\n\n{aligned([header, *rows])}"

@@ -1,0 +1,63 @@
+"""``logdet serve``: answer over HTTP."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from logdet.options import bundles_option
+
+EXAMPLE = """\b
+Examples:
+  logdet serve
+  logdet serve --port 8080 --provider cpu
+  logdet serve --ray --replicas 2
+"""
+
+
+@click.command(epilog=EXAMPLE, short_help="Answer over HTTP.")
+@bundles_option
+@click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
+@click.option("--port", type=int, help="TCP port; 0 takes a free one.  [default: 8000]")
+@click.option(
+    "--provider",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    help="Where graphs run; cuda refuses to start without CUDA.  [default: auto]",
+)
+@click.option("--ray", is_flag=True, help="Serve from replicas on Ray Serve.")
+@click.option("--replicas", type=click.IntRange(min=1), help="Replicas, with --ray.  [default: 1]")
+@click.option(
+    "--num-gpus", type=click.FloatRange(min=0), help="GPUs of a replica, with --ray.  [default: 0]"
+)
+def serve(  # noqa: PLR0913  one parameter an option
+    bundles: Path,
+    host: str | None,
+    port: int | None,
+    provider: str | None,
+    ray: bool,
+    replicas: int | None,
+    num_gpus: float | None,
+) -> None:
+    """Serve every bundle until SIGTERM or Ctrl-C; requests in flight are finished.
+
+    Each setting is also an environment variable: LOGDET_HOST, LOGDET_PORT, LOGDET_SESSIONS, ...
+    """
+    if not ray and (replicas is not None or num_gpus is not None):
+        raise click.UsageError("--replicas and --num-gpus need --ray")
+    from logdet.errors import user_errors
+    from service.config import ServiceConfig
+
+    with user_errors():
+        config = ServiceConfig.from_environ(
+            os.environ, bundles=bundles, host=host, port=port, provider=provider
+        )
+        if ray:
+            from service import ray_engine
+
+            ray_engine.serve(config, replicas or 1, num_gpus or 0.0)
+        else:
+            from service import embedded
+
+            embedded.serve(config)

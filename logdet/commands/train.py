@@ -1,0 +1,113 @@
+"""``logdet train``: fit a recipe to data and publish the bundle."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from training.recipes import Recipe
+    from training.table import Table
+
+EXAMPLE = """\b
+Examples:
+  logdet train shuttle
+  logdet train table --data measurements.csv --name pumps --set epochs=50
+  logdet train shuttle --resume
+"""
+
+
+@click.command(epilog=EXAMPLE)
+@click.argument("recipe")
+@click.option("--data", type=click.Path(path_type=Path), help="Rows: .csv, .parquet or .npz.")
+@click.option("--name", help="Name of the bundle; by default the recipe's, or the file's.")
+@click.option(
+    "--out",
+    "--bundles",
+    "root",
+    type=click.Path(path_type=Path),
+    default=Path("exported/bundles"),
+    show_default=True,
+    help="Where NAME/VERSION is published.",
+)
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a setting.")
+@click.option("--resume", is_flag=True, help="Go on from the run's checkpoint.")
+@click.option(
+    "--runs",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    show_default=True,
+    help="Where RUNS/NAME/checkpoint.pt is kept.",
+)
+def train(  # noqa: PLR0913  one parameter an option
+    recipe: str,
+    data: Path | None,
+    name: str | None,
+    root: Path,
+    settings: tuple[str, ...],
+    resume: bool,
+    runs: Path,
+) -> None:
+    """Fit a recipe to data and publish the bundle.
+
+    RECIPE is a shipped name (shuttle, digits, breast_cancer; table for any file) or a YAML file.
+    The fit is followed by calibration, export, verification and publication.
+    """
+    from logdet.errors import user_errors
+    from logdet.training_view import show_columns, show_published, training_progress
+    from training.checkpoint import FitState
+    from training.recipes import read_recipe
+    from training.run import Run
+
+    with user_errors():
+        chosen = _named(read_recipe(recipe, settings), name, data)
+        table, source = load_data(chosen, data)
+        run = Run(chosen, table, source, runs / chosen.name)
+        state = run.saved_state() if resume else FitState()
+        show_columns(run.prepared, source)
+        try:
+            with training_progress(chosen.fit.epochs) as report:
+                state = run.fit(state, report)
+        except KeyboardInterrupt:
+            _explain_interruption(run.checkpoint)
+            raise
+        command = shlex.join(["logdet", *sys.argv[1:]])
+        show_published(run.publish(state, root, command), run.checkpoint)
+
+
+def load_data(recipe: Recipe, data: Path | None) -> tuple[Table, str]:
+    """The recipe's rows and where they came from.
+
+    Raises:
+        ValueError: If the recipe has no data of its own and none was given.
+    """
+    from logdet.files import read_table
+    from training.datasets import load
+    from training.table import Table
+
+    if data is not None:
+        file = read_table(data)
+        return Table(data.stem, file.names, file.values), str(data.resolve())
+    if recipe.data is None:
+        raise ValueError(f"recipe {recipe.name} has no data of its own: add --data FILE")
+    return load(recipe.data), recipe.data
+
+
+def _named(recipe: Recipe, name: str | None, data: Path | None) -> Recipe:
+    if name is None and data is not None and recipe.data is None:
+        name = re.sub(r"[^a-z0-9_-]+", "_", data.name.split(".")[0].lower()).strip("_-")[:64]
+    if name is None:
+        return recipe
+    return type(recipe).model_validate(recipe.model_dump() | {"name": name})
+
+
+def _explain_interruption(checkpoint: Path) -> None:
+    if checkpoint.is_file():
+        click.echo(f"stopped; {checkpoint} holds the last whole epoch: --resume goes on", err=True)
+    else:
+        click.echo("stopped before the first epoch was done; nothing was kept", err=True)

@@ -1,0 +1,81 @@
+"""What several commands take: where bundles are, which bundle, where graphs run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from exported.bundle import Bundle
+
+DEFAULT_BUNDLES = Path("exported/bundles")
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """NAME or NAME/VERSION as typed."""
+
+    name: str
+    version: int | None
+
+    def __str__(self) -> str:
+        return self.name if self.version is None else f"{self.name}/{self.version}"
+
+
+def _reference(ctx: click.Context, param: click.Parameter, value: str) -> Reference:
+    name, slash, version = value.partition("/")
+    if slash and not (version.isascii() and version.isdigit()):
+        raise click.BadParameter(
+            f"expected NAME or NAME/VERSION with a whole number, got {value!r}", ctx, param
+        )
+    return Reference(name, int(version) if slash else None)
+
+
+def _existing(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path:
+    if value is not None:
+        if not value.is_dir():
+            raise click.BadParameter(f"there is no folder {value}", ctx, param)
+        return value
+    if DEFAULT_BUNDLES.is_dir():
+        return DEFAULT_BUNDLES
+    import exported
+
+    return Path(exported.__file__).parent / "bundles"
+
+
+bundles_option = click.option(
+    "--bundles",
+    type=click.Path(path_type=Path),
+    envvar="LOGDET_BUNDLES",
+    callback=_existing,
+    help="Folder that holds NAME/VERSION.  [default: exported/bundles, else the installed ones]",
+)
+provider_option = click.option(
+    "--provider",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="Where graphs run.",
+)
+model_argument = click.argument("model", metavar="NAME[/VERSION]", callback=_reference)
+
+
+def find(bundles: Path, model: Reference) -> Path:
+    """The folder of the bundle that was named.
+
+    Raises:
+        BundleNotFoundError: With those that there are.
+    """
+    from exported.bundle import locate
+
+    return locate(bundles, model.name, model.version)
+
+
+def read(bundles: Path, model: Reference) -> Bundle:
+    """The verified bundle that was named."""
+    from exported.bundle import read_bundle
+
+    return read_bundle(find(bundles, model))

@@ -1,0 +1,29 @@
+"""Plain aligned text: the same on a terminal and through a pipe."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Rows with columns as wide as their widest cell; the first row is the header."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = (
+        "  ".join(cell.ljust(width) for cell, width in zip(r, widths, strict=True)) for r in rows
+    )
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def size(count: int) -> str:
+    """Bytes as a person reads them."""
+    if count < 1024:
+        return f"{count} B"
+    if count < 2**20:
+        return f"{count / 1024:.0f} KiB"
+    return f"{count / 2**20:.1f} MiB"
+
+
+def some(names: Sequence[str], limit: int = 10) -> str:
+    """The first names, and how many more there are."""
+    shown = ", ".join(names[:limit])
+    return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"

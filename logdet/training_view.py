@@ -1,0 +1,133 @@
+"""What a person sees of a training run: the columns, a progress bar, and the result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from exported.manifest import ErrorSummary
+    from training.columns import Column
+    from training.fit import EpochReport
+    from training.prepared import Prepared
+    from training.run import Published
+
+# Columns listed one by one; of wider tables only those with a remark are.
+MAX_LISTED = 24
+# Lines printed over a whole fit when there is no terminal to draw a bar on.
+PLAIN_LINES = 10
+
+
+def show_columns(prepared: Prepared, source: str) -> None:
+    """Print the split, and what was decided about each column."""
+    console = Console()
+    counts = ", ".join(f"{n:,} {part}" for part, n in prepared.split.counts().items() if n)
+    console.print(f"{source}: {counts}", highlight=False, soft_wrap=True)
+    columns = prepared.columns.all
+    listed = columns if len(columns) <= MAX_LISTED else tuple(c for c in columns if c.notes)
+    grid = Table(box=None, pad_edge=False, show_edge=False)
+    for title in ("column", "kind", "low", "high", "tails"):
+        grid.add_column(title, justify="right" if title in ("low", "high") else "left")
+    grid.add_column("remarks", overflow="fold")
+    for column in listed:
+        grid.add_row(*_column_cells(column))
+    if listed:
+        console.print(grid)
+    if len(listed) < len(columns):
+        console.print(f"and {len(columns) - len(listed)} columns without remarks")
+
+
+@contextmanager
+def training_progress(epochs: int) -> Iterator[Callable[[EpochReport], None]]:
+    """A progress bar on a terminal, a few plain lines elsewhere; yields the reporter."""
+    console = Console()
+    if not console.is_terminal:
+        yield lambda report: _plain_line(console, report)
+        return
+    columns: list[ProgressColumn] = [
+        TextColumn("epoch {task.completed:.0f}/{task.total:.0f}"),
+        BarColumn(),
+        _NatsColumn(),
+    ]
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("fit", total=epochs, report=None)
+        yield lambda report: progress.update(task, completed=report.epoch, report=report)
+
+
+def show_published(published: Published, checkpoint: Path) -> None:
+    """Print the short table of a finished run."""
+    manifest, accuracy = published.manifest, published.manifest.accuracy
+    held_out = manifest.held_out
+    grid = Table(box=None, pad_edge=False, show_header=False)
+    rows = [
+        ("test log-likelihood", _with_error(held_out.log_likelihood, held_out.standard_error)),
+        ("  standardised columns", f"{held_out.log_likelihood_standardised:.3f} nats"),
+        ("round-trip error", _summary(accuracy.round_trip_error, "deviations")),
+        ("onnxruntime vs float64", _summary(accuracy.log_prob_error, "nats")),
+        ("file size", f"{_size(published):,} bytes"),
+        (
+            "seconds",
+            f"{manifest.provenance.training_seconds:.1f} "
+            f"({published.epochs} epochs, best {published.best_epoch})",
+        ),
+    ]
+    if published.separation is not None:
+        auroc = f"{published.separation.auroc:.4f} of {published.separation.anomalies:,} rows"
+        rows.insert(2, ("AUROC, labelled anomalies", auroc))
+    for row in rows:
+        grid.add_row(*row)
+    console = Console()
+    console.print(f"published {manifest.name}/{manifest.version} in {published.folder}")
+    console.print(grid)
+    console.print(f"checkpoint {checkpoint}", soft_wrap=True)
+
+
+class _NatsColumn(ProgressColumn):
+    """Train, validation and best nats, and the time left."""
+
+    def render(self, task: Task) -> Text:
+        report: EpochReport | None = task.fields["report"]
+        return Text("" if report is None else _nats(report))
+
+
+def _nats(report: EpochReport) -> str:
+    minutes, seconds = divmod(round(report.seconds_left), 60)
+    return (
+        f"train {report.train_nats:.3f}  validation {report.validation_nats:.3f}  "
+        f"best {report.best_nats:.3f} nats  {minutes}:{seconds:02d} left"
+    )
+
+
+def _plain_line(console: Console, report: EpochReport) -> None:
+    every = max(1, report.epochs // PLAIN_LINES)
+    if report.epoch % every == 0 or report.epoch in (1, report.epochs):
+        console.print(
+            f"epoch {report.epoch}/{report.epochs}  {_nats(report)}",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+def _column_cells(column: Column) -> tuple[str, ...]:
+    tails = "" if column.constant else f"arcsinh {column.tightness:g}"
+    low, high = f"{column.low:g}", f"{column.high:g}"
+    return column.name, column.kind, low, high, tails, "; ".join(column.notes)
+
+
+def _with_error(mean: float, standard_error: float) -> str:
+    return f"{mean:.3f} ± {standard_error:.3f} nats"
+
+
+def _summary(error: ErrorSummary, unit: str) -> str:
+    return f"median {error.median:.1e}, largest {error.max:.1e} {unit}"
+
+
+def _size(published: Published) -> int:
+    return sum(path.stat().st_size for path in published.folder.iterdir())

@@ -1,0 +1,39 @@
+"""What a person who started the service is told: where it is and one request to try."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from exported.manifest import Manifest
+from service.config import ServiceConfig
+from service.examples import curl
+
+_EVERY_INTERFACE = ("0.0.0.0", "::")  # noqa: S104 - compared with, never bound
+
+
+def announce(config: ServiceConfig, manifests: Sequence[Manifest], *notes: str) -> None:
+    """Print where the service is, what it serves, one command that asks it, and any notes.
+
+    Args:
+        config: With the port that is really bound.
+        manifests: Of every model, at least one.
+        notes: Further lines.
+    """
+    url = address(config.host, config.port)
+    listed = ", ".join(f"{manifest.name}/{manifest.version}" for manifest in manifests)
+    lines = (
+        f"logdet is serving on {url} (documentation at {url}/docs)",
+        *notes,
+        f"models: {listed}",
+        "try:",
+        f"  {curl(manifests[0], url)}",
+    )
+    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.flush()
+
+
+def address(host: str, port: int) -> str:
+    """The service's URL, as this machine can reach it."""
+    name = "127.0.0.1" if host in _EVERY_INTERFACE else host
+    return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"

@@ -1,0 +1,83 @@
+"""Settings of the service, parsed once where the process is put together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from service.errors import StartError
+
+PREFIX = "LOGDET_"
+MAX_SESSIONS = 4  # more threads than this in one process only share the interpreter's lock
+
+
+def default_sessions() -> int:
+    """One session per core this process may use, at most :data:`MAX_SESSIONS`."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, min(cores or 1, MAX_SESSIONS))
+
+
+class ServiceConfig(BaseModel):
+    """Everything that can be set; each field is also an environment variable ``LOGDET_FIELD``.
+
+    Attributes:
+        bundles: Folder that holds ``NAME/VERSION``.
+        host: Address to listen on.
+        port: TCP port; 0 takes a free one.
+        provider: ``cuda`` refuses to start where CUDA is not really in use; ``auto`` reports what
+            it chose.
+        gpu_mem_limit_bytes: Size of onnxruntime's arena on the GPU; None leaves it unbounded.
+        sessions: onnxruntime sessions per graph, one worker thread each.
+        chunk_rows: Rows of one run; larger requests are cut so that others get their turn.
+        limit_body_bytes: Largest request body, also after decompression.
+        limit_rows: Most rows of one request.
+        queue_rows: Rows admitted and not answered over which new requests are refused.
+        queue_bytes: The same in bytes of input.
+        request_timeout_s: Seconds after which a request is given up.
+        drain_timeout_s: Seconds that a stop waits for requests in flight.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    bundles: Path = Path("exported/bundles")
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    provider: Literal["auto", "cpu", "cuda"] = "auto"
+    gpu_mem_limit_bytes: int | None = Field(default=None, ge=2**20)
+    sessions: int = Field(default_factory=default_sessions, ge=1, le=64)
+    chunk_rows: int = Field(default=1024, ge=1)
+    limit_body_bytes: int = Field(default=64 * 2**20, ge=1)
+    limit_rows: int = Field(default=262_144, ge=1)
+    queue_rows: int = Field(default=1_048_576, ge=1)
+    queue_bytes: int = Field(default=256 * 2**20, ge=1)
+    request_timeout_s: float = Field(default=30.0, gt=0, allow_inf_nan=False)
+    drain_timeout_s: float = Field(default=30.0, gt=0, allow_inf_nan=False)
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str], **overrides: object) -> Self:
+        """Settings from ``LOGDET_*`` variables; overrides that are not None win.
+
+        Raises:
+            StartError: Naming the first setting that is not acceptable.
+        """
+        given = {k.removeprefix(PREFIX).lower(): v for k, v in environ.items() if _is_ours(k)}
+        explicit = {key: value for key, value in overrides.items() if value is not None}
+        try:
+            return cls.model_validate(given | explicit)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = ".".join(map(str, first["loc"]))
+            raise StartError(
+                f"setting {name} ({PREFIX}{name.upper()}): {first['msg']}, got {first['input']!r}"
+            ) from error
+
+
+def _is_ours(variable: str) -> bool:
+    return variable.startswith(PREFIX) and variable.removeprefix(PREFIX).lower() in _FIELDS
+
+
+_FIELDS = frozenset(ServiceConfig.model_fields)

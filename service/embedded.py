@@ -1,0 +1,89 @@
+"""The embedded engine: one process, one event loop, loopback unless told otherwise."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import uvicorn
+import uvloop
+
+from service.banner import announce
+from service.config import ServiceConfig
+from service.core import Core
+from service.errors import StartError
+from service.http.app import App, build_app
+
+BACKLOG = 2048
+
+
+def serve(config: ServiceConfig) -> None:
+    """Serve until SIGTERM or SIGINT; requests in flight are finished before this returns.
+
+    Raises:
+        StartError: If the address is taken, or there is nothing to serve.
+    """
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s"
+    )
+    listener = _listen(config.host, config.port)
+    # asyncio's own loop would delay small answers by Nagle's algorithm.
+    with listener, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(config, listener))
+
+
+async def _serve(config: ServiceConfig, listener: socket.socket) -> None:
+    core = Core(config)
+    await core.start()
+    gc.freeze()  # what was loaded stays: the collector need not look at it again
+    server = _Server(_settings(config, build_app(core)))
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, server.stop)
+    bound = config.model_copy(update={"port": listener.getsockname()[1]})
+    announce(bound, [model.manifest for model in core.catalogue.all()])
+    await server.serve(sockets=[listener])
+    await core.drain()
+
+
+def _settings(config: ServiceConfig, app: App) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        backlog=BACKLOG,
+        timeout_graceful_shutdown=int(config.drain_timeout_s) + 1,
+    )
+
+
+class _Server(uvicorn.Server):
+    """uvicorn that leaves signals alone: it would raise SIGTERM again after a graceful stop."""
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield
+
+    def stop(self) -> None:
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise StartError(
+            f"cannot listen on {host}:{port} ({error.strerror}); choose another --port"
+        ) from error

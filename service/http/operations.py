@@ -1,0 +1,178 @@
+"""``POST /v1/models/{model}/{operation}``: bodies into arrays, results into answers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from service.core import Core, Served
+from service.errors import ErrorKind, ServiceError
+from service.http.parsing import number, only, read_json, required, whole
+from service.http.schemas import REQUESTS
+from service.model import DEFAULT_ALPHA
+from service.results import STATUSES, Codes
+from service.rows import check_count, table
+
+Body = dict[str, Any]
+Handler = Callable[["Operations", Served, Body], Coroutine[Any, Any, Body]]
+T = TypeVar("T")
+
+SERVED = "logdet.served"  # where a request's scope remembers its model, for the metrics
+WATCHED_BYTES = 64 * 1024  # bodies from this size on are dropped when their client goes away
+_STATUS_NAMES = np.array(STATUSES, dtype=object)
+_KNOWN = {name: frozenset(body.model_fields) for name, body in REQUESTS.items()}
+
+
+class Operations:
+    """Handlers of every operation.
+
+    Args:
+        core: Does the work.
+    """
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    async def __call__(self, request: Request) -> Response:
+        """Answer one request.
+
+        Raises:
+            ServiceError: If it is refused.
+        """
+        path = request.path_params
+        served = self._core.find(path["model"], version_of(path), path["operation"])
+        request.scope[SERVED] = served
+        body = await read_json(request, self._core.config.limit_body_bytes)
+        operation = path["operation"]
+        only(body, _KNOWN[operation])
+        work = HANDLERS[operation](self, served, body)
+        answer = await (_unless_gone(request, work) if _is_long(request) else work)
+        manifest = served.model.manifest
+        head = {"model": manifest.name, "version": manifest.version, "density": manifest.density}
+        return json_response(head | answer)
+
+    async def log_prob(self, served: Served, body: Body) -> Body:
+        """Rows to log-densities."""
+        out = await self._core.log_prob(served, self._rows(served, body))
+        return {"log_prob": out.log_prob, "status": _names(out.status)}
+
+    async def score(self, served: Served, body: Body) -> Body:
+        """Rows to decisions."""
+        alpha = number(body, "alpha", DEFAULT_ALPHA)
+        scored = await self._core.score(served, self._rows(served, body), alpha)
+        decision = scored.decision
+        undecided = np.isnan(decision.p_value)
+        return {
+            "log_prob": scored.evaluated.log_prob,
+            "p_value": decision.p_value,
+            "is_anomaly": np.where(undecided, None, decision.is_anomaly).tolist(),  # type: ignore[call-overload]
+            "threshold": decision.threshold,
+            "alpha": decision.alpha,
+            "status": _names(scored.evaluated.status),
+        }
+
+    async def encode(self, served: Served, body: Body) -> Body:
+        """Rows to latents."""
+        out = await self._core.encode(served, self._rows(served, body))
+        return {"z": out.z, "log_det": out.log_det, "status": _names(out.status)}
+
+    async def decode(self, served: Served, body: Body) -> Body:
+        """Latents to rows."""
+        z = self._table(served, required(body, "z"), served.latents, "z")
+        out = await self._core.decode(served, z)
+        return {"rows": out.x, "log_prob": out.log_prob, "status": _names(out.status)}
+
+    async def sample(self, served: Served, body: Body) -> Body:
+        """A seed to rows."""
+        n = whole(required(body, "n"), "n")
+        seed = None if body.get("seed") is None else whole(body["seed"], "seed")
+        temperature = number(body, "temperature", 1.0)
+        out = await self._core.sample(served, n, seed, temperature)
+        rows = out.rows
+        return {
+            "rows": rows.x,
+            "log_prob": rows.log_prob,
+            "seed": out.seed,
+            "status": _names(rows.status),
+        }
+
+    def _rows(self, served: Served, body: Body) -> NDArray[np.float64]:
+        return self._table(served, required(body, "rows"), served.columns, "rows")
+
+    def _table(
+        self, served: Served, value: object, names: tuple[str, ...], field: str
+    ) -> NDArray[np.float64]:
+        if isinstance(value, list):  # before the work of turning too many rows into numbers
+            limit = self._core.config.limit_rows
+            check_count(len(value), limit, served.model.manifest.name)
+        return table(value, names, field)
+
+
+HANDLERS: dict[str, Handler] = {
+    "log_prob": Operations.log_prob,
+    "score": Operations.score,
+    "encode": Operations.encode,
+    "decode": Operations.decode,
+    "sample": Operations.sample,
+}
+
+
+def version_of(path: dict[str, Any]) -> int | None:
+    """The version in a path, if there is one.
+
+    Raises:
+        ServiceError: If it is no whole number.
+    """
+    text = path.get("version")
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdecimal() and len(text) <= 10):
+        raise ServiceError(
+            ErrorKind.NOT_FOUND, f"expected a version number in the path, got {text[:64]!r}"
+        )
+    return int(text)
+
+
+def json_response(content: object) -> Response:
+    """An answer; non-finite numbers become null."""
+    body = orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
+    return Response(body, media_type="application/json")
+
+
+def _names(status: Codes) -> list[str]:
+    names: list[str] = _STATUS_NAMES[status].tolist()
+    return names
+
+
+def _is_long(request: Request) -> bool:
+    # Watching for the client costs more than a small request's own work.
+    declared = request.headers.get("content-length", "")
+    small = declared.isdecimal() and int(declared) < WATCHED_BYTES
+    return request.path_params["operation"] == "sample" or not small
+
+
+async def _unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """The result of the work, which is cancelled if the client goes away first."""
+    task = asyncio.ensure_future(work)
+    gone = asyncio.ensure_future(_disconnected(request))
+    try:
+        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ClientDisconnect
+        return task.result()
+    finally:
+        task.cancel()
+        gone.cancel()
+
+
+async def _disconnected(request: Request) -> None:
+    receive: Callable[[], Awaitable[Any]] = request.receive
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,139 @@
+"""Request bodies: read within a limit, decompress within the same limit, parse, pick fields."""
+
+from __future__ import annotations
+
+import gc
+import math
+import zlib
+from collections.abc import Set as AbstractSet
+from typing import Any
+
+import orjson
+from starlette.requests import Request
+
+from service.errors import ErrorKind, ServiceError, invalid
+from service.http.errors import HttpError
+
+JSON = "application/json"
+# zlib's window argument: 47 takes gzip and zlib headers alike.
+_INFLATABLE = {"gzip": 47, "x-gzip": 47, "deflate": 47}
+
+
+async def read_json(request: Request, limit_bytes: int) -> dict[str, Any]:
+    """The body as a JSON object.
+
+    Raises:
+        ServiceError: If it is too large, of another content type, not JSON, or no object.
+    """
+    kind = request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
+    if kind != JSON:
+        raise HttpError(415, f"expected content-type {JSON}, got {kind[:64]!r}")
+    body = await _read(request, limit_bytes)
+    if not body:
+        raise invalid("expected a JSON object as body, got an empty body")
+    try:
+        parsed = _loads(body)
+    except orjson.JSONDecodeError as error:
+        raise invalid(f"expected JSON (null for a missing value), but {error}") from error
+    if not isinstance(parsed, dict):
+        raise invalid("expected a JSON object as body, got another JSON value")
+    return parsed
+
+
+def only(body: dict[str, Any], known: AbstractSet[str]) -> None:
+    """Refuse fields that mean nothing here.
+
+    Raises:
+        ServiceError: Naming the first unknown field and the known ones.
+    """
+    for key in body:
+        if key not in known:
+            raise invalid(f"unknown field {key[:64]!r}; known here: {', '.join(sorted(known))}")
+
+
+def required(body: dict[str, Any], field: str) -> object:
+    """A field that must be there.
+
+    Raises:
+        ServiceError: If it is not.
+    """
+    if field not in body:
+        raise invalid(f"expected the field {field!r}, got {', '.join(sorted(body)[:8]) or 'none'}")
+    return body[field]
+
+
+def number(body: dict[str, Any], field: str, default: float) -> float:
+    """A field that must be a number.
+
+    Raises:
+        ServiceError: If it is something else.
+    """
+    value = body.get(field, default)
+    if type(value) not in (int, float) or not math.isfinite(value):
+        raise invalid(f"expected {field!r} to be a number, got {_shown(value)}")
+    return float(value)
+
+
+def whole(value: object, field: str) -> int:
+    """A value that must be a whole number.
+
+    Raises:
+        ServiceError: If it is something else.
+    """
+    if type(value) is not int:
+        raise invalid(f"expected {field!r} to be a whole number, got {_shown(value)}")
+    return value
+
+
+def _loads(body: bytes) -> object:
+    # Rows are many small lists without cycles: the collector, woken by their number, would walk
+    # them again and again, which takes longer than to parse them.
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        return orjson.loads(body)
+    finally:
+        if collecting:
+            gc.enable()
+
+
+async def _read(request: Request, limit_bytes: int) -> bytes:
+    declared = request.headers.get("content-length", "0")
+    if declared.isdecimal() and int(declared) > limit_bytes:
+        raise _too_large(limit_bytes)
+    inflate = _inflater(request.headers.get("content-encoding", "identity"))
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        try:
+            plain = inflate.decompress(chunk, limit_bytes + 1 - size) if inflate else chunk
+        except zlib.error as error:
+            raise invalid("the body is not compressed as content-encoding says") from error
+        size += len(plain)
+        if size > limit_bytes:
+            raise _too_large(limit_bytes)
+        chunks.append(plain)
+    if inflate and size and not inflate.eof:
+        raise invalid("the compressed body ends too early")
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def _inflater(encoding: str) -> Any | None:  # noqa: ANN401 - zlib does not export its type
+    name = encoding.strip().lower()
+    if name in ("", "identity"):
+        return None
+    if name not in _INFLATABLE:
+        raise HttpError(415, f"expected content-encoding gzip or deflate, got {name[:64]!r}")
+    return zlib.decompressobj(_INFLATABLE[name])
+
+
+def _too_large(limit_bytes: int) -> ServiceError:
+    return ServiceError(
+        ErrorKind.TOO_LARGE,
+        f"expected a body of at most {limit_bytes} bytes, also after decompression; for more, use "
+        "the command 'logdet score NAME FILE' or several requests",
+    )
+
+
+def _shown(value: object) -> str:
+    return orjson.dumps(value, default=str).decode()[:64]

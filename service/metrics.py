@@ -1,0 +1,237 @@
+"""Prometheus metrics of one replica, and the page of several.
+
+Every series carries the label ``replica``; nothing is summed here, because a replica that went
+away would look like a counter that fell. The registry is an argument, never the global one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+
+import numpy as np
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from exported.manifest import Manifest
+from service.histogram import LogProbHistogram
+from service.results import OK, STATUSES, Evaluated
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_SECONDS = (
+    0.00025,
+    0.0005,
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1,
+    2.5,
+    5,
+    10,
+)
+_ROWS = tuple(4**k for k in range(10))
+_MODEL = ("model", "version")
+# A gauge beside every counter that says when it began: as many series again, of no use here.
+_CREATED = re.compile(r"^(# \w+ )?logdet_\w+_created[ {].*\n", re.MULTILINE)
+
+
+class Metrics:
+    """Series that belong to the whole replica; :meth:`model` gives those of one model.
+
+    Args:
+        replica: Value of the label ``replica``.
+        registry: Where the series are registered; a new one if None.
+    """
+
+    def __init__(self, replica: str, registry: CollectorRegistry | None = None) -> None:
+        self.replica = replica
+        self.registry = registry or CollectorRegistry()
+        self._define_requests()
+        self._define_runs()
+        self._define_models()
+        self._log_prob = LogProbHistogram(replica)
+        self.registry.register(self._log_prob)
+
+    def request(self, what: tuple[str, str, str, str], code: str, seconds: float) -> None:
+        """Count an answered request.
+
+        Args:
+            what: Model, version (both empty where none was found), method and protocol.
+            code: The protocol's own status code.
+            seconds: From request to answer.
+        """
+        self._requests(*what, code).inc()
+        self._durations(*what).observe(seconds)
+
+    def rejected(self, reason: str) -> None:
+        """Count a request refused for one of the error kinds."""
+        self._rejected.labels(self.replica, reason).inc()
+
+    def loaded(self, seconds: float, result: str) -> None:
+        """Count an attempt to load a bundle; ``result`` is ``ok`` or ``refused``."""
+        self._load_seconds.observe(seconds)
+        self._loads.labels(self.replica, result).inc()
+
+    def model(self, manifest: Manifest) -> ModelMetrics:
+        """The series of one model, made once when it is loaded."""
+        key = (self.replica, manifest.name, str(manifest.version))
+        digest = next(iter(manifest.graphs.values())).artifact.sha256
+        info = (manifest.family, manifest.density, str(len(manifest.features)), digest)
+        self._model_info.labels(*key, *info).set(1)
+        self._model_ready.labels(*key).set(1)
+        self._log_prob.add(key[1:], manifest.calibration.quantiles.values())
+        return ModelMetrics(
+            rows={m: self._rows.labels(*key, m) for m in manifest.operations},
+            statuses=tuple(self._row_status.labels(*key, s) for s in STATUSES),
+            executions=self._executions.labels(*key),
+            batch_rows=self._batch_rows.labels(*key),
+            batch_requests=self._batch_requests.labels(*key),
+            queue_seconds=self._queue_seconds.labels(*key),
+            compute_seconds=self._compute_seconds.labels(*key),
+            log_prob=self._log_prob,
+            key=key[1:],
+        )
+
+    def environment(self, provider: str, onnxruntime: str) -> None:
+        """Say what runs here and where."""
+        self._gauge("provider_info", "Where graphs run.", "provider").labels(
+            self.replica, provider
+        ).set(1)
+        self._gauge("build_info", "Versions.", "version", "onnxruntime").labels(
+            self.replica, own_version(), onnxruntime
+        ).set(1)
+
+    def snapshot(self) -> str:
+        """All series in the Prometheus text format."""
+        return _CREATED.sub("", generate_latest(self.registry).decode())
+
+    def _define_requests(self) -> None:
+        labels = (*_MODEL, "method", "protocol")
+        requests = self._counter("requests", "Answered requests.", *labels, "code")
+        seconds = self._histogram(
+            "request_duration_seconds", "Request to answer.", _SECONDS, *labels
+        )
+        # Children are looked up by label values on every request: remember them.
+        self._requests = lru_cache(4096)(lambda *values: requests.labels(self.replica, *values))
+        self._durations = lru_cache(4096)(lambda *values: seconds.labels(self.replica, *values))
+        self._rejected = self._counter("rejected", "Refused requests by error kind.", "reason")
+        self.cancelled = self._counter(
+            "cancelled", "Requests whose client went away before the answer."
+        ).labels(self.replica)
+        self.inflight = self._gauge(
+            "inflight_requests", "Operations begun and not answered."
+        ).labels(self.replica)
+        self.queue_rows = self._gauge("queue_rows", "Rows admitted and not answered.").labels(
+            self.replica
+        )
+
+    def _define_runs(self) -> None:
+        self._rows = self._counter("rows", "Rows answered.", *_MODEL, "method")
+        self._row_status = self._counter("row_status", "Rows by status.", *_MODEL, "status")
+        self._executions = self._counter("executions", "Runs of graphs.", *_MODEL)
+        self._batch_rows = self._histogram("batch_rows", "Rows of a run.", _ROWS, *_MODEL)
+        self._batch_requests = self._histogram(
+            "batch_requests", "Requests that shared a run.", _ROWS, *_MODEL
+        )
+        self._queue_seconds = self._histogram(
+            "queue_duration_seconds", "Admission to the first run.", _SECONDS, *_MODEL
+        )
+        self._compute_seconds = self._histogram(
+            "compute_duration_seconds", "Time of a run in its worker.", _SECONDS, *_MODEL
+        )
+
+    def _define_models(self) -> None:
+        self._load_seconds = self._histogram(
+            "model_load_duration_seconds", "Reading, verifying and warming a bundle.", _SECONDS
+        ).labels(self.replica)
+        self._loads = self._counter("model_loads", "Attempts to load a bundle.", "result")
+        self._model_ready = self._gauge("model_ready", "1 while the model serves.", *_MODEL)
+        self._model_info = self._gauge(
+            "model_info", "What serves.", *_MODEL, "family", "density", "features", "sha256"
+        )
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"logdet_{name}", text, ("replica", *labels), registry=self.registry)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(f"logdet_{name}", text, ("replica", *labels), registry=self.registry)
+
+    def _histogram(
+        self, name: str, text: str, buckets: Sequence[float], *labels: str
+    ) -> Histogram:
+        return Histogram(
+            f"logdet_{name}", text, ("replica", *labels), registry=self.registry, buckets=buckets
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ModelMetrics:
+    """Ready children of the series of one model; also the batcher's watch on its lanes."""
+
+    rows: dict[str, Counter]
+    statuses: tuple[Counter, ...]
+    executions: Counter
+    batch_rows: Histogram
+    batch_requests: Histogram
+    queue_seconds: Histogram
+    compute_seconds: Histogram
+    log_prob: LogProbHistogram
+    key: tuple[str, ...]
+
+    def ran(self, rows: int, requests: int, seconds: float) -> None:
+        """See :meth:`service.batcher.Watch.ran`."""
+        self.executions.inc()
+        self.batch_rows.observe(rows)
+        self.batch_requests.observe(requests)
+        self.compute_seconds.observe(seconds)
+
+    def waited(self, seconds: float) -> None:
+        """See :meth:`service.batcher.Watch.waited`."""
+        self.queue_seconds.observe(seconds)
+
+    def answered(self, method: str, status: np.ndarray) -> None:
+        """Count rows and what became of them."""
+        self.rows[method].inc(len(status))
+        for child, count in zip(
+            self.statuses, np.bincount(status, minlength=len(STATUSES)).tolist(), strict=True
+        ):
+            if count:
+                child.inc(count)
+
+    def judged(self, evaluated: Evaluated) -> None:
+        """Put the log-densities of a client's rows into the histogram."""
+        self.log_prob.observe(self.key, evaluated.log_prob[evaluated.status == OK])
+
+
+def merge(pages: Sequence[str]) -> str:
+    """One page of several replicas' pages: HELP and TYPE once, all samples kept."""
+    heads: dict[str, list[str]] = {}
+    samples: dict[str, list[str]] = {}
+    for page in pages:
+        family = ""
+        for line in page.splitlines():
+            if not line.startswith("#"):
+                samples.setdefault(family, []).append(line)
+                continue
+            family = line.split(" ", 3)[2]
+            head = heads.setdefault(family, [])
+            if line not in head:
+                head.append(line)
+    lines = (line for name, head in heads.items() for line in (*head, *samples.get(name, ())))
+    return "\n".join(lines) + "\n"
+
+
+def own_version() -> str:
+    """Version of the installed package."""
+    try:
+        return version("logdet")
+    except PackageNotFoundError:
+        return "unknown"

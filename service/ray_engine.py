@@ -1,0 +1,86 @@
+"""The service on Ray Serve: the same core in replicas, on one machine or a cluster.
+
+``serve`` is what ``logdet serve --ray`` runs. ``build`` is what a cluster's configuration names
+(``deploy/kubernetes/rayservice.yaml``). Ray reads its environment when it is imported, so neither
+it nor a module that needs it is imported before that is set.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from typing import Any
+
+from exported.bundle import names
+from service.config import ServiceConfig
+from service.errors import StartError
+from service.ray_profile import EVERY_INTERFACE, HAPROXY_PORTS, environment
+
+
+def serve(config: ServiceConfig, replicas: int, num_gpus: float) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Args:
+        config: Settings. The host 0.0.0.0 puts HAProxy in front, which binds every interface; with
+            any other host, only that address is bound, and the rest of Ray stays on loopback.
+        replicas: Processes that each hold every bundle.
+        num_gpus: GPUs, or a fraction of one, that each replica gets.
+
+    Raises:
+        StartError: If the service cannot start.
+    """
+    if not names(config.bundles):  # the commonest mistake, found before ten seconds of starting
+        raise StartError(f"nothing to serve: there are no bundles under {config.bundles}")
+    settled = config.model_copy(
+        update={
+            "port": _free(config),
+            "sessions": _sessions(config, replicas),
+            "bundles": config.bundles.resolve(),
+        }
+    )
+    os.environ.update(environment(settled.host, secrets.token_hex(32), os.environ))
+    from service.ray_cluster import run
+
+    run(settled, replicas, num_gpus)
+
+
+def build(args: dict[str, Any]) -> Any:  # noqa: ANN401
+    """The application for a cluster that exists.
+
+    Args:
+        args: Fields of :class:`service.config.ServiceConfig`; replicas and their resources are the
+            cluster configuration's to set.
+    """
+    from service.ray_replica import application
+
+    return application(ServiceConfig.model_validate({"host": EVERY_INTERFACE, **args}), 1, 0)
+
+
+def _sessions(config: ServiceConfig, replicas: int) -> int:
+    """Threads per replica: what was asked for, or an even share of the machine."""
+    asked = "sessions" in config.model_fields_set
+    return config.sessions if asked else max(1, config.sessions // replicas)
+
+
+def _free(config: ServiceConfig) -> int:
+    """The port to serve on, free; 0 becomes a free one."""
+    if config.host == EVERY_INTERFACE:
+        for port in HAPROXY_PORTS:
+            _probe(config.host, port, "with this --host the service needs that port as well")
+    return _probe(config.host, config.port, "choose another --port")
+
+
+def _probe(host: str, port: int, advice: str) -> int:
+    # Serve's proxy would share a port that another service listens on.
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise StartError(
+                f"cannot listen on {host}:{port} ({error.strerror}); {advice}"
+            ) from error
+        bound: int = probe.getsockname()[1]
+        return bound

@@ -1,0 +1,109 @@
+"""One replica of the Ray Serve deployment: ingress and onnxruntime sessions in one process."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import ray
+from ray import serve
+from ray.exceptions import RayError
+from ray.serve._private import replica as serve_replica
+from ray.serve.exceptions import RayServeException
+
+import service
+from service.config import ServiceConfig
+from service.core import Core
+from service.http.app import build_app
+from service.http.drain import Drainable
+from service.http.request_id import HideRequestId
+from service.ray_profile import is_loopback
+from service.scrape import TIMEOUT_S, Scrape
+
+APPLICATION = "logdet"
+DEPLOYMENT = "Density"
+MAX_ONGOING_REQUESTS = 256
+LOGGING = {"enable_access_log": False, "log_level": "WARNING"}
+# Seconds in which requests that a proxy has taken reach a replica that is told to stop.
+OPEN_S = 0.5
+
+
+class Density:
+    """Loads, verifies and warms every bundle before Serve sends it a request.
+
+    Args:
+        settings: :class:`service.config.ServiceConfig` as plain data.
+    """
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        config = ServiceConfig.model_validate(settings)
+        if is_loopback(ray.util.get_node_ip_address()):
+            _keep_to_loopback()
+        _log_to_terminal()
+        self._config = config
+        self._core = Core(config, serve.get_replica_context().replica_tag)
+        self._core.load()
+        scrape = Scrape(self._core.metrics.snapshot, self._snapshots, RayError, RayServeException)
+        # Serve answers with the id of a request itself.
+        app = HideRequestId(build_app(self._core, scrape.page), sane=True)
+        self._app = Drainable(app)
+
+    def __serve_build_asgi_app__(self) -> Drainable:
+        return self._app
+
+    async def snapshot(self) -> str:
+        """This replica's metrics, for whichever replica is asked for all of them."""
+        return self._core.metrics.snapshot()
+
+    async def manifests(self) -> list[str]:
+        """What this replica serves, as JSON, for the person who started it."""
+        return [m.manifest.model_dump_json() for m in self._core.catalogue.all()]
+
+    async def drain(self) -> bool:
+        """Answer what has arrived, refuse the rest; whether every request was answered."""
+        answered = await self._app.drain(OPEN_S, self._config.drain_timeout_s)
+        await self._core.drain()
+        return answered
+
+    async def _snapshots(self) -> Sequence[str]:
+        replicas = serve.get_deployment_handle(DEPLOYMENT, APPLICATION)
+        pages: Sequence[str] = await replicas.broadcast("snapshot").results_async(
+            timeout_s=TIMEOUT_S
+        )
+        return pages
+
+
+def application(config: ServiceConfig, replicas: int, num_gpus: float) -> Any:  # noqa: ANN401
+    """The one application with its one deployment, for Serve to run."""
+    deployment = serve.deployment(
+        name=DEPLOYMENT,
+        num_replicas=replicas,
+        ray_actor_options={"num_cpus": 1, "num_gpus": num_gpus},
+        max_ongoing_requests=MAX_ONGOING_REQUESTS,
+        max_queued_requests=2 * MAX_ONGOING_REQUESTS,
+        health_check_period_s=5,
+        graceful_shutdown_timeout_s=config.drain_timeout_s + 10,
+        logging_config=LOGGING,
+    )
+    return deployment(serve.ingress()(Density)).bind(config.model_dump(mode="json"))
+
+
+def _log_to_terminal() -> None:
+    # The real standard error: Serve turns sys.stderr into a file of its own.
+    handler = logging.StreamHandler(sys.__stderr__)
+    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    logger = logging.getLogger(service.__name__)
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+
+
+def _keep_to_loopback() -> None:
+    """Bind the port on which replicas of other machines call this one to loopback as well.
+
+    Serve binds it to every interface and has no setting for it; there are no other machines here.
+    """
+    bind = serve_replica.add_port_to_grpc_server
+    serve_replica.add_port_to_grpc_server = lambda server, _: bind(server, "127.0.0.1:0")

@@ -1,0 +1,172 @@
+"""onnxruntime: the only file that knows it.
+
+Sessions are single-threaded; parallel work comes from several sessions, each used by one thread at
+a time. CUDA is either really in use or refused: onnxruntime alone would fall back silently.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import Literal
+
+import numpy as np
+import onnxruntime
+import onnxruntime.capi.onnxruntime_pybind11_state as native
+from numpy.typing import NDArray
+
+from exported.errors import BundleInvalidError
+from exported.manifest import Graph
+from service.errors import StartError
+
+log = logging.getLogger(__name__)
+
+Arrays = Mapping[str, NDArray[np.generic]]
+Provider = Literal["cpu", "cuda"]
+
+VERSION: str = onnxruntime.__version__
+_DTYPES = {"FP32": np.float32, "FP64": np.float64, "INT64": np.int64}
+_EXECUTION = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+_REFUSED = (
+    native.Fail,
+    native.InvalidArgument,
+    native.InvalidGraph,
+    native.InvalidProtobuf,
+    native.NotImplemented,
+    native.RuntimeException,
+)
+_ERRORS_ONLY = 3
+_FATAL_ONLY = 4
+# An ONNX model of one Identity node: what a provider must run before it is believed.
+_PROBE = bytes.fromhex(
+    "080912003a370a100a017812017922084964656e746974791201675a0f0a0178120a0a0808011204"
+    "0a020801620f0a0179120a0a08080112040a02080142040a001014"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sessions:
+    """Loaded copies of one graph, handed to one thread at a time.
+
+    Attributes:
+        graph: The manifest's description.
+        idle: Sessions that nobody uses now.
+    """
+
+    graph: Graph
+    idle: SimpleQueue[onnxruntime.InferenceSession]
+
+    def run(self, inputs: Arrays) -> dict[str, NDArray[np.generic]]:
+        """Run the graph; inputs are cast to the types the manifest names.
+
+        Waits for a session where more threads call than there are sessions.
+        """
+        session = self.idle.get()
+        try:
+            with np.errstate(over="ignore"):
+                feed = {
+                    t.name: np.ascontiguousarray(inputs[t.name], _DTYPES[t.datatype])
+                    for t in self.graph.inputs
+                }
+            names = [t.name for t in self.graph.outputs]
+            return dict(zip(names, session.run(names, feed), strict=True))
+        finally:
+            self.idle.put(session)
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """Makes sessions.
+
+    Attributes:
+        provider: Where graphs run.
+        sessions: Sessions per graph.
+        gpu_mem_limit_bytes: Bound of onnxruntime's arena on the GPU, or None.
+    """
+
+    provider: Provider
+    sessions: int
+    gpu_mem_limit_bytes: int | None = None
+
+    @classmethod
+    def choose(
+        cls,
+        provider: Literal["auto", "cpu", "cuda"],
+        sessions: int,
+        gpu_mem_limit_bytes: int | None = None,
+    ) -> Runtime:
+        """Settle on a provider.
+
+        Raises:
+            StartError: If ``cuda`` is asked for and is not really in use.
+        """
+        onnxruntime.set_default_logger_severity(_ERRORS_ONLY)
+        cpu = cls("cpu", sessions)
+        if provider == "cpu":
+            return cpu
+        cuda = cls("cuda", sessions, gpu_mem_limit_bytes)
+        reason = cuda.defect()
+        if reason is None:
+            return cuda
+        if provider == "cuda":
+            raise StartError(f"provider cuda was asked for, but {reason}; use cpu or auto")
+        log.info("provider auto chose cpu: %s", reason)
+        return cpu
+
+    def defect(self) -> str | None:
+        """Why the provider cannot be used here, or None if it can."""
+        wanted = _EXECUTION[self.provider]
+        if wanted not in onnxruntime.get_available_providers():
+            return "this build of onnxruntime has no CUDA"
+        onnxruntime.set_default_logger_severity(_FATAL_ONLY)
+        try:
+            with contextlib.redirect_stdout(io.StringIO()):
+                onnxruntime.preload_dlls()
+            got = self._open(_PROBE).get_providers()[0]
+        except (*_REFUSED, native.EPFail, RuntimeError):
+            return "onnxruntime could not start it (no GPU, or no CUDA libraries)"
+        finally:
+            onnxruntime.set_default_logger_severity(_ERRORS_ONLY)
+        return None if got == wanted else f"onnxruntime used {got} instead of {wanted}"
+
+    def load(self, graph: Graph, content: bytes) -> Sessions:
+        """Sessions of one graph.
+
+        Raises:
+            BundleInvalidError: If onnxruntime does not accept the graph.
+            StartError: If a session does not run on the chosen provider.
+        """
+        idle: SimpleQueue[onnxruntime.InferenceSession] = SimpleQueue()
+        for _ in range(self.sessions):
+            try:
+                session = self._open(content)
+            except _REFUSED as error:
+                raise BundleInvalidError(f"onnxruntime refuses {graph.artifact.file}") from error
+            if session.get_providers()[0] != _EXECUTION[self.provider]:
+                raise StartError(f"a graph did not load on {self.provider}")
+            idle.put(session)
+        return Sessions(graph, idle)
+
+    def _open(self, content: bytes) -> onnxruntime.InferenceSession:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.log_severity_level = _ERRORS_ONLY
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        return onnxruntime.InferenceSession(
+            content, options, providers=self._providers(), enable_fallback=0
+        )
+
+    def _providers(self) -> list[str | tuple[str, dict[str, str]]]:
+        cpu = _EXECUTION["cpu"]
+        if self.provider == "cpu":
+            return [cpu]
+        # TF32 keeps three decimal digits: not an exact density.
+        options = {"device_id": "0", "use_tf32": "0", "arena_extend_strategy": "kSameAsRequested"}
+        if self.gpu_mem_limit_bytes is not None:
+            options["gpu_mem_limit"] = str(self.gpu_mem_limit_bytes)
+        return [(_EXECUTION["cuda"], options), cpu]

@@ -1,0 +1,88 @@
+"""Which rows a density can be asked about, and what the others are called instead."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exported.manifest import Feature
+from service.results import NON_FINITE_INPUT, NOT_CONVERGED, OK, OUT_OF_SUPPORT, Codes, Floats
+
+FLOAT32_MAX = float(np.finfo(np.float32).max)
+
+
+@dataclass(frozen=True, slots=True)
+class RowRules:
+    """The manifest's columns as arrays.
+
+    Attributes:
+        low: Shape ``(features,)``, smallest supported values, float32's smallest where open.
+        high: Shape ``(features,)``, largest supported values, float32's largest where open.
+        middle: Shape ``(features,)``, an ordinary row that stands in for those not to be run.
+        integer: Shape ``(features,)``, True for columns of whole numbers.
+    """
+
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    middle: NDArray[np.float64]
+    integer: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, features: tuple[Feature, ...]) -> RowRules:
+        """The rules of a manifest's features."""
+        integer = np.array([f.kind == "integer" for f in features])
+        low = np.array([-np.inf if f.support[0] is None else f.support[0] for f in features])
+        high = np.array([np.inf if f.support[1] is None else f.support[1] for f in features])
+        # The graphs compute in float32; a value beyond it has no density that they could tell.
+        low, high = np.maximum(low, -FLOAT32_MAX), np.minimum(high, FLOAT32_MAX)
+        middle = np.array([f.training_range[0] + f.training_range[1] for f in features]) / 2.0
+        middle = np.clip(np.where(integer, np.floor(middle), middle), low, high)
+        return cls(low, high, middle, integer)
+
+    def judge(self, x: Floats) -> Codes:
+        """Status of each row, shape ``(rows,)``, before any graph has seen it."""
+        finite = np.isfinite(x).all(axis=1)
+        # Bounds in the rows' own type: a float32 0.1 is not outside of [0.1, 0.1].
+        low, high = self.low.astype(x.dtype), self.high.astype(x.dtype)
+        inside = ((x >= low) & (x <= high)).all(axis=1)
+        if self.integer.any():
+            whole = x[:, self.integer]
+            inside &= (whole == np.floor(whole)).all(axis=1)
+        status = np.where(inside, OK, OUT_OF_SUPPORT)
+        return np.where(finite, status, NON_FINITE_INPUT).astype(np.uint8)
+
+    def runnable(self, x: Floats, status: Codes) -> Floats:
+        """The rows with every one that must not be run replaced by an ordinary row."""
+        if (status == OK).all():
+            return x
+        return np.where((status == OK)[:, None], x, self.middle)
+
+    def round(self, x: Floats) -> Floats:
+        """Whole numbers in integer columns, halves up: the cell of the dequantised value."""
+        if not self.integer.any():
+            return x
+        return np.where(self.integer, np.floor(x + 0.5), x).astype(x.dtype)
+
+
+def settle(status: Codes, *outputs: Floats) -> Codes:
+    """Status after the graphs have run: an ok row with a non-finite output has not converged."""
+    finite = np.ones(len(status), dtype=np.bool_)
+    for output in outputs:
+        finite &= np.isfinite(output).reshape(len(status), -1).all(axis=1)
+    return np.where((status == OK) & ~finite, NOT_CONVERGED, status).astype(np.uint8)
+
+
+def mask(values: Floats, status: Codes) -> Floats:
+    """Values with NaN in every row whose status is not ok."""
+    if (status == OK).all():
+        return values
+    keep = (status == OK).reshape(-1, *[1] * (values.ndim - 1))
+    return np.where(keep, values, np.asarray(np.nan, values.dtype))
+
+
+def mask_log_prob(log_prob: Floats, status: Codes) -> Floats:
+    """Log-densities with -inf out of support and NaN where there is no answer."""
+    masked = mask(log_prob, status)
+    return np.where(status == OUT_OF_SUPPORT, np.asarray(-np.inf, masked.dtype), masked)

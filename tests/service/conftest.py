@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from service.config import ServiceConfig
+from service.core import Core
+from service.model import Model
+from service.runtime import Runtime
+from tests.bundles import write_gaussian
+
+
+@pytest.fixture(scope="session")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("bundles")
+    write_gaussian(root)
+    return root
+
+
+@pytest.fixture(scope="session")
+def model(root: Path) -> Model:
+    return Model.load(root / "gauss" / "1", Runtime.choose("cpu", sessions=1))
+
+
+@pytest.fixture
+def core(root: Path) -> Core:
+    """Loaded; its worker threads end with the interpreter."""
+    core = Core(ServiceConfig(bundles=root, provider="cpu", sessions=2, chunk_rows=64))
+    core.load()
+    return core

@@ -1,0 +1,193 @@
+"""The ASGI application in this process, for what no running engine can be brought to do."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from service.config import ServiceConfig
+from service.core import Core
+from service.errors import ErrorKind, ServiceError
+from service.http.app import App, build_app
+from service.http.errors import STATUS, error_response, refusal
+from service.http.operations import HANDLERS
+from service.http.schemas import ANSWERS, REQUESTS, Kind, Status
+from service.results import STATUSES
+
+GOOD = {"rows": [[10.0, -3.0, 40, 7.1]]}
+
+
+def ask(app: App, method: str, path: str, **options: Any) -> httpx.Response:
+    async def send() -> httpx.Response:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            return await client.request(method, path, **options)
+
+    return asyncio.run(send())
+
+
+def score(app: App, body: Any = GOOD) -> httpx.Response:
+    return ask(app, "POST", "/v1/models/gauss/score", json=body)
+
+
+@pytest.mark.parametrize("kind", list(ErrorKind))
+def test_every_kind_of_error_has_a_status_and_the_same_shape(kind: ErrorKind) -> None:
+    response = error_response(ServiceError(kind, "a reason"))
+    assert response.status_code == STATUS[kind] >= 400
+    assert json.loads(bytes(response.body)) == {"error": "a reason", "kind": kind.value}
+
+
+def test_schemas_operations_and_tables_name_the_same_things(core: Core) -> None:
+    assert set(REQUESTS) == set(ANSWERS) == set(HANDLERS)
+    assert set(Kind.__args__) == {kind.value for kind in ErrorKind}  # type: ignore[attr-defined]
+    assert Status.__args__ == STATUSES  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("operation", list(HANDLERS))
+def test_answers_are_as_the_schemas_say(core: Core, operation: str) -> None:
+    app = build_app(core)
+    document = ask(app, "GET", "/openapi.json").json()
+    path = f"/v1/models/{{model}}/{operation}"
+    content = document["paths"][path]["post"]["requestBody"]["content"]
+    response = ask(
+        app,
+        "POST",
+        path.replace("{model}", "gauss"),
+        json=content["application/json"]["example"],
+    )
+    assert response.status_code == 200, response.text
+    ANSWERS[operation].model_validate_json(response.content, extra="forbid")
+
+
+def test_an_error_that_nobody_foresaw_says_nothing_of_the_inside(
+    core: Core, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(x: object) -> Any:
+        raise RuntimeError("secret /root/path")
+
+    app = build_app(core)
+    core.find("gauss").evaluate.run = broken
+    with caplog.at_level(logging.ERROR):
+        response = score(app)
+    assert response.status_code == 500
+    assert response.json()["kind"] == "internal"
+    assert "secret" not in response.text
+    assert "secret" in caplog.text
+
+
+def test_what_is_refused_is_counted_by_its_reason(core: Core) -> None:
+    app = build_app(core)
+    score(app, {"rows": []})
+    ask(app, "POST", "/v1/models/nobody/score", json=GOOD)
+    ask(app, "POST", "/v1/models/gauss/'; drop", json=GOOD)
+    value = core.metrics.registry.get_sample_value
+    for reason in ("invalid_input", "not_found", "unsupported"):
+        assert value("logdet_rejected_total", {"replica": "0", "reason": reason}) == 1
+    unknown = {"model": "", "version": "", "method": "score", "protocol": "http", "code": "404"}
+    assert value("logdet_requests_total", {"replica": "0"} | unknown) == 1
+    assert "drop" not in core.metrics.snapshot()
+
+
+def test_a_service_that_is_stopping_says_so(core: Core) -> None:
+    app = build_app(core)
+    asyncio.run(core.drain())
+    response = score(app)
+    assert response.status_code == 503
+    assert response.json()["kind"] == "not_ready"
+    assert response.headers["retry-after"] == "1"
+
+
+def test_a_request_past_its_time_is_given_up(core: Core) -> None:
+    core.config = core.config.model_copy(update={"request_timeout_s": 1e-6})
+    response = score(build_app(core))
+    assert response.status_code == 504
+    assert response.json()["kind"] == "deadline"
+
+
+def test_a_request_id_that_is_not_sane_does_not_come_back(core: Core) -> None:
+    for bad in ("a b<script>", "x" * 129, ""):
+        response = ask(build_app(core), "GET", "/healthz", headers={"x-request-id": bad})
+        assert "x-request-id" not in response.headers
+
+
+def test_a_client_that_goes_away_frees_its_place(core: Core) -> None:
+    app = build_app(core)
+    body = json.dumps({"n": 100_000, "seed": 0}).encode()
+    sent: list[Any] = []
+
+    async def work() -> None:
+        messages = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def receive() -> Any:
+            if messages:
+                return messages.pop()
+            await asyncio.sleep(0.01)
+            return {"type": "http.disconnect"}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": "/v1/models/gauss/sample",
+            "headers": [(b"content-type", b"application/json")],
+        }
+        await app(scope, receive, send)
+        await asyncio.sleep(0)
+
+    asyncio.run(work())
+    assert sent == []
+    assert core.metrics.registry.get_sample_value("logdet_queue_rows", {"replica": "0"}) == 0
+    assert core.metrics.registry.get_sample_value("logdet_cancelled_total", {"replica": "0"}) == 1
+
+
+def test_the_metrics_page_may_come_from_elsewhere(core: Core) -> None:
+    async def page() -> str:
+        return "merged\n"
+
+    assert ask(build_app(core, page), "GET", "/metrics").text == "merged\n"
+
+
+def test_the_application_takes_part_in_the_lifespan_protocol(core: Core) -> None:
+    sent: list[str] = []
+
+    async def work() -> None:
+        messages = [{"type": "lifespan.shutdown"}, {"type": "lifespan.startup"}]
+
+        async def receive() -> Any:
+            return messages.pop()
+
+        async def send(message: Any) -> None:
+            sent.append(message["type"])
+
+        await build_app(core)({"type": "lifespan"}, receive, send)
+
+    asyncio.run(work())
+    assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(body=st.binary(max_size=200))
+def test_no_body_brings_the_service_down(app: App, body: bytes) -> None:
+    headers = {"content-type": "application/json"}
+    response = ask(app, "POST", "/v1/models/gauss/score", content=body, headers=headers)
+    assert response.status_code in (200, 400)
+
+
+@pytest.fixture(scope="module")
+def app(root: Any) -> App:
+    core = Core(ServiceConfig(bundles=root, provider="cpu", sessions=1))
+    core.load()
+    return build_app(core)
+
+
+def test_unknown_exceptions_are_internal() -> None:
+    assert refusal(ValueError("x")).kind is ErrorKind.INTERNAL
