@@ -44,6 +44,11 @@ class Calibration:
         p = (1.0 + below) / (len(self.scores) + 1.0)
         return np.where(np.isnan(scores), np.nan, p)
 
+    @property
+    def smallest_alpha(self) -> float:
+        """The smallest p-value there is with so many rows."""
+        return 1.0 / (len(self.scores) + 1.0)
+
     def threshold(self, alpha: float) -> float:
         """The score such that ``score < threshold`` and ``p_value <= alpha`` say the same.
 
@@ -60,7 +65,7 @@ class Calibration:
         )
         if k < 0:
             raise ValueError(
-                f"expected alpha of at least {1.0 / (rows + 1.0):.3g}, the smallest p-value that "
+                f"expected alpha of at least {self.smallest_alpha:.3g}, the smallest p-value that "
                 f"{rows} calibration rows give, got {alpha}"
             )
         return float(self.scores[k])

@@ -59,7 +59,7 @@ def open_model(
     return Model.load(find(bundles, reference), Runtime.choose(provider, default_sessions()))
 
 
-def score(model: Model, x: NDArray[np.float64], alpha: float) -> Scores:
+def score(model: Model, x: NDArray[np.float64], alpha: float | None) -> Scores:
     """Log-densities and decisions of rows of shape ``(rows, features)``.
 
     Raises:

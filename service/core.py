@@ -21,7 +21,7 @@ from service.config import ServiceConfig
 from service.errors import ErrorKind, ServiceError, invalid
 from service.lanes import Arrays, Lane, Take
 from service.metrics import Metrics, ModelMetrics
-from service.model import DEFAULT_ALPHA, Model
+from service.model import Model
 from service.results import Decoded, Evaluated, Sampled, Scored
 from service.rows import check_count
 from service.runtime import VERSION, Runtime
@@ -153,7 +153,7 @@ class Core:
         return await self._evaluate(served, "encode", x)
 
     async def score(
-        self, served: Served, x: NDArray[np.floating], alpha: float = DEFAULT_ALPHA
+        self, served: Served, x: NDArray[np.floating], alpha: float | None = None
     ) -> Scored:
         """Log-density of rows and whether each is an anomaly at the rate ``alpha``."""
         served.model.decide(np.empty(0), alpha)  # an impossible alpha is refused before any run

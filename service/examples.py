@@ -20,7 +20,7 @@ def bodies(manifest: Manifest) -> dict[str, dict[str, Any]]:
     rows: dict[str, Any] = {"rows": [row(manifest)]}
     known: dict[str, dict[str, Any]] = {
         "log_prob": rows,
-        "score": {**rows, "alpha": 0.01},
+        "score": rows,
         "encode": rows,
         "decode": {"z": [[0.0] * manifest.latent_features]},
         "sample": {"n": 3, "seed": 0},

@@ -137,12 +137,17 @@ class Model:
         z = self.base_noise(seed, temperature, first_row, first_row + n)
         return Sampled(self.emit(z), seed)
 
-    def decide(self, log_prob: Floats, alpha: float = DEFAULT_ALPHA) -> Decision:
+    def decide(self, log_prob: Floats, alpha: float | None = None) -> Decision:
         """Which log-densities are anomalies at a rate of false alarms.
+
+        Without an alpha it is :data:`DEFAULT_ALPHA`, or the smallest that the calibration rows can
+        tell where they are too few for that.
 
         Raises:
             ServiceError: If alpha cannot be decided with this bundle's calibration rows.
         """
+        if alpha is None:
+            alpha = max(DEFAULT_ALPHA, self.calibration.smallest_alpha)
         try:
             threshold = self.calibration.threshold(alpha)
         except ValueError as error:

@@ -31,14 +31,14 @@ MOST_ANOMALOUS = 5
 @model_argument
 @click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
 @click.option("-o", "--output", type=click.Path(path_type=Path), help=".csv, .parquet or .npz.")
-@click.option("--alpha", default=0.01, show_default=True, help="Accepted rate of false alarms.")
+@click.option("--alpha", type=float, help="Accepted rate of false alarms; by default 0.01.")
 @bundles_option
 @provider_option
 def score(
     model: Reference,
     file: Path,
     output: Path | None,
-    alpha: float,
+    alpha: float | None,
     bundles: Path,
     provider: Literal["auto", "cpu", "cuda"],
 ) -> None:

@@ -16,7 +16,6 @@ from service.core import Core, Served
 from service.errors import ErrorKind, ServiceError
 from service.http.parsing import number, only, read_json, required, whole
 from service.http.schemas import REQUESTS
-from service.model import DEFAULT_ALPHA
 from service.results import STATUSES, Codes
 from service.rows import check_count, table
 
@@ -65,7 +64,7 @@ class Operations:
 
     async def score(self, served: Served, body: Body) -> Body:
         """Rows to decisions."""
-        alpha = number(body, "alpha", DEFAULT_ALPHA)
+        alpha = number(body, "alpha") if "alpha" in body else None
         scored = await self._core.score(served, self._rows(served, body), alpha)
         decision = scored.decision
         undecided = np.isnan(decision.p_value)
@@ -93,7 +92,7 @@ class Operations:
         """A seed to rows."""
         n = whole(required(body, "n"), "n")
         seed = None if body.get("seed") is None else whole(body["seed"], "seed")
-        temperature = number(body, "temperature", 1.0)
+        temperature = number(body, "temperature") if "temperature" in body else 1.0
         out = await self._core.sample(served, n, seed, temperature)
         rows = out.rows
         return {

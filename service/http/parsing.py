@@ -62,13 +62,13 @@ def required(body: dict[str, Any], field: str) -> object:
     return body[field]
 
 
-def number(body: dict[str, Any], field: str, default: float) -> float:
+def number(body: dict[str, Any], field: str) -> float:
     """A field that must be a number.
 
     Raises:
         ServiceError: If it is something else.
     """
-    value = body.get(field, default)
+    value = body[field]
     if type(value) not in (int, float) or not math.isfinite(value):
         raise invalid(f"expected {field!r} to be a number, got {_shown(value)}")
     return float(value)

@@ -29,7 +29,13 @@ class RowsBody(_Body):
 class ScoreBody(RowsBody):
     """Rows to decide about."""
 
-    alpha: float = Field(0.01, gt=0, lt=1, description="Accepted rate of false alarms.")
+    alpha: float = Field(
+        0.01,
+        gt=0,
+        lt=1,
+        description="Accepted rate of false alarms; by default 0.01, or the smallest rate that "
+        "the model's calibration rows can tell where they are too few for that.",
+    )
 
 
 class DecodeBody(_Body):

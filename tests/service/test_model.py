@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from exported.calibration import Calibration
 from exported.errors import BundleInvalidError
 from service.errors import ServiceError
 from service.examples import bodies, curl
@@ -98,6 +100,12 @@ def test_sampled_integers_are_the_cell_in_which_the_value_fell(model: Model) -> 
 def test_a_temperature_beyond_all_bounds_makes_rows_that_have_not_converged(model: Model) -> None:
     drawn = model.sample(5, seed=0, temperature=1e308).rows
     assert set(drawn.status.tolist()) <= {NOT_CONVERGED, OUT_OF_SUPPORT}
+
+
+def test_the_default_alpha_is_one_that_few_calibration_rows_can_tell(model: Model) -> None:
+    few = dataclasses.replace(model, calibration=Calibration.of(np.arange(9.0)))
+    assert few.decide(np.zeros(1)).alpha == pytest.approx(0.1)
+    assert model.decide(np.zeros(1)).alpha == 0.01
 
 
 def test_a_decision_needs_an_alpha_that_the_calibration_rows_can_tell(model: Model) -> None:
