@@ -54,6 +54,7 @@ class Feature(_Frozen):
             centre.
         unit: Free text, for people.
         training_range: Smallest and largest value seen in training, in the user's unit.
+        median: Middle value in training; whole for ``integer`` columns.
         support: Closed interval outside of which the density is zero; null ends are open to
             infinity. A constant column has equal ends and takes no part in the density.
         role: ``constant`` columns are checked against their support and not modelled.
@@ -63,6 +64,7 @@ class Feature(_Frozen):
     kind: Literal["continuous", "integer"]
     unit: str | None = None
     training_range: tuple[float, float]
+    median: float
     support: tuple[float | None, float | None] = (None, None)
     role: Literal["modelled", "constant"] = "modelled"
 
@@ -73,6 +75,8 @@ class Feature(_Frozen):
         for first, last in (self.training_range, ends):
             if first > last:
                 raise ValueError(f"feature {self.name!r} has a range from {first} down to {last}")
+        if not self.training_range[0] <= self.median <= self.training_range[1]:
+            raise ValueError(f"feature {self.name!r} has its median outside of its range")
         if self.role == "constant" and (low is None or low != high):
             raise ValueError(f"constant feature {self.name!r} needs a support of equal ends")
         return self

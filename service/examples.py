@@ -11,8 +11,8 @@ _DIGITS = 6
 
 
 def row(manifest: Manifest) -> list[float | int]:
-    """A row that the model can score: the middle of what it was trained on."""
-    return [_middle(feature) for feature in manifest.features]
+    """A row that the model can score: each feature's median in training."""
+    return [_typical(feature) for feature in manifest.features]
 
 
 def bodies(manifest: Manifest) -> dict[str, dict[str, Any]]:
@@ -37,10 +37,9 @@ def curl(manifest: Manifest, address: str) -> str:
     return f"curl -s {url} -H 'content-type: application/json' -d '{body}'"
 
 
-def _middle(feature: Feature) -> float | int:
-    low, high = feature.training_range
-    middle = low + (high - low) / 2.0
+def _typical(feature: Feature) -> float | int:
     if feature.kind == "integer":
-        return int(middle // 1)
+        return int(feature.median)
     # A constant must be met to the last digit; elsewhere few digits are kinder to the reader.
-    return middle if low == high else float(f"{middle:.{_DIGITS}g}")
+    constant = feature.role == "constant"
+    return feature.median if constant else float(f"{feature.median:.{_DIGITS}g}")

@@ -63,6 +63,8 @@ def _own_ray(config: ServiceConfig, replicas: int) -> Iterator[None]:
             _temp_dir=folder,
         )
         logging.getLogger("ray.serve").setLevel(logging.ERROR)
+        # Ray's own handler prints a native stack; until the service is up, a stop is an interrupt.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             yield
         finally:

@@ -20,13 +20,13 @@ class RowRules:
     Attributes:
         low: Shape ``(features,)``, smallest supported values, float32's smallest where open.
         high: Shape ``(features,)``, largest supported values, float32's largest where open.
-        middle: Shape ``(features,)``, an ordinary row that stands in for those not to be run.
+        median: Shape ``(features,)``, an ordinary row that stands in for those not to be run.
         integer: Shape ``(features,)``, True for columns of whole numbers.
     """
 
     low: NDArray[np.float64]
     high: NDArray[np.float64]
-    middle: NDArray[np.float64]
+    median: NDArray[np.float64]
     integer: NDArray[np.bool_]
 
     @classmethod
@@ -37,9 +37,8 @@ class RowRules:
         high = np.array([np.inf if f.support[1] is None else f.support[1] for f in features])
         # The graphs compute in float32; a value beyond it has no density that they could tell.
         low, high = np.maximum(low, -FLOAT32_MAX), np.minimum(high, FLOAT32_MAX)
-        middle = np.array([f.training_range[0] + f.training_range[1] for f in features]) / 2.0
-        middle = np.clip(np.where(integer, np.floor(middle), middle), low, high)
-        return cls(low, high, middle, integer)
+        median = np.array([f.median for f in features])
+        return cls(low, high, median, integer)
 
     def judge(self, x: Floats) -> Codes:
         """Status of each row, shape ``(rows,)``, before any graph has seen it."""
@@ -57,7 +56,7 @@ class RowRules:
         """The rows with every one that must not be run replaced by an ordinary row."""
         if (status == OK).all():
             return x
-        return np.where((status == OK)[:, None], x, self.middle)
+        return np.where((status == OK)[:, None], x, self.median)
 
     def round(self, x: Floats) -> Floats:
         """Whole numbers in integer columns, halves up: the cell of the dequantised value."""

@@ -167,18 +167,26 @@ def _manifest(
 
 def _features() -> list[dict[str, Any]]:
     return [
-        {"name": "pressure", "kind": "continuous", "unit": "bar", "training_range": (4.0, 16.0)},
-        {"name": "flow", "kind": "continuous", "training_range": (-8.0, 2.0)},
+        {
+            "name": "pressure",
+            "kind": "continuous",
+            "unit": "bar",
+            "training_range": (4.0, 16.0),
+            "median": 10.0,
+        },
+        {"name": "flow", "kind": "continuous", "training_range": (-8.0, 2.0), "median": -3.0},
         {
             "name": "count",
             "kind": "integer",
             "training_range": (20.0, 61.0),
+            "median": 40.0,
             "support": COUNT_RANGE,
         },
         {
             "name": "site",
             "kind": "continuous",
             "training_range": (SITE, SITE),
+            "median": SITE,
             "support": (SITE, SITE),
             "role": "constant",
         },

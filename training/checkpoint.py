@@ -44,15 +44,17 @@ class FitState:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """The data of a run.
+    """Where a run comes from.
 
     Attributes:
         sha256: Digest of the table.
         source: Name of a data set, or path of a file.
+        command: The command line that trains.
     """
 
     sha256: str
     source: str
+    command: str
 
 
 def save(path: Path, recipe: Recipe, origin: Origin, state: FitState) -> None:
@@ -64,6 +66,7 @@ def save(path: Path, recipe: Recipe, origin: Origin, state: FitState) -> None:
         "recipe": recipe.model_dump_json(),
         "sha256": origin.sha256,
         "source": origin.source,
+        "command": origin.command,
         "state": fields,
     }
     torch.save(content, draft)
@@ -82,7 +85,7 @@ def load(path: Path) -> tuple[Recipe, Origin, FitState]:
         # Only tensors and plain values are ever unpickled.
         content = torch.load(path, weights_only=True, map_location="cpu")
         recipe = Recipe.model_validate_json(content["recipe"])
-        origin = Origin(content["sha256"], content["source"])
+        origin = Origin(content["sha256"], content["source"], content["command"])
         return recipe, origin, FitState(**content["state"])
     except Exception as error:
         raise ValueError(f"{path} is not a checkpoint of this version") from error

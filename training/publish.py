@@ -145,6 +145,7 @@ def _feature(column: Column) -> Feature:
         name=column.name,
         kind="integer" if column.kind == "integer" else "continuous",
         training_range=(column.low, column.high),
+        median=float(np.floor(column.centre)) if column.kind == "integer" else column.centre,
         support=(column.low, column.high) if column.constant else (None, None),
         role="constant" if column.constant else "modelled",
     )

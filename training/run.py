@@ -49,15 +49,18 @@ class Run:
         recipe: What to train.
         table: What on.
         source: Where the table can be had again: a data set's name or a file's path.
+        command: The command line that trains, for provenance.
         folder: Holds the checkpoint.
 
     Raises:
         ValueError: If the table does not suit the recipe.
     """
 
-    def __init__(self, recipe: Recipe, table: Table, source: str, folder: Path) -> None:
+    def __init__(
+        self, recipe: Recipe, table: Table, source: str, command: str, folder: Path
+    ) -> None:
         self.recipe, self.table = recipe, table
-        self.origin = Origin(table.sha256(), source)
+        self.origin = Origin(table.sha256(), source, command)
         self.checkpoint = folder / CHECKPOINT_FILE
         self.prepared: Prepared = prepare(recipe, table)
         torch.set_num_threads(recipe.fit.threads)
@@ -87,7 +90,7 @@ class Run:
 
         return fit(self._flow, self.prepared, self.recipe, state, save, report)
 
-    def publish(self, state: FitState, root: Path, command: str) -> Published:
+    def publish(self, state: FitState, root: Path) -> Published:
         """Export, measure, calibrate and write the best parameters of a state."""
         self._flow.load_state_dict(state.best)
         density = full_flow(self._flow, self.prepared)
@@ -98,7 +101,7 @@ class Run:
             data_name=self.table.name,
             data_sha256=self.origin.sha256,
             seconds=state.seconds,
-            command=command,
+            command=self.origin.command,
         )
         folder, manifest = publish(trained, root)
         separated = separation(density, self.prepared)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 
 import click
@@ -43,6 +41,6 @@ def export(checkpoint: Path, data: Path | None, root: Path) -> None:
         if data is None and recipe.data is None:
             data = Path(origin.source)
         table, source = load_data(recipe, data)
-        run = Run(recipe, table, source, checkpoint.parent)
-        published = run.publish(run.saved_state(), root, shlex.join(["logdet", *sys.argv[1:]]))
+        run = Run(recipe, table, source, origin.command, checkpoint.parent)
+        published = run.publish(run.saved_state(), root)
         show_published(published, checkpoint)

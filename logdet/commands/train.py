@@ -67,7 +67,8 @@ def train(  # noqa: PLR0913  one parameter an option
     with user_errors():
         chosen = _named(read_recipe(recipe, settings), name, data)
         table, source = load_data(chosen, data)
-        run = Run(chosen, table, source, runs / chosen.name)
+        command = shlex.join(["logdet", *sys.argv[1:]])
+        run = Run(chosen, table, source, command, runs / chosen.name)
         state = run.saved_state() if resume else FitState()
         show_columns(run.prepared, source)
         try:
@@ -76,8 +77,7 @@ def train(  # noqa: PLR0913  one parameter an option
         except KeyboardInterrupt:
             _explain_interruption(run.checkpoint)
             raise
-        command = shlex.join(["logdet", *sys.argv[1:]])
-        show_published(run.publish(state, root, command), run.checkpoint)
+        show_published(run.publish(state, root), run.checkpoint)
 
 
 def load_data(recipe: Recipe, data: Path | None) -> tuple[Table, str]:

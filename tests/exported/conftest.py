@@ -95,7 +95,13 @@ def folder(tmp_path: Path, manifest: Manifest, contents: dict[str, bytes]) -> Pa
 
 
 def _feature(name: str, kind: str) -> dict:
-    return {"name": name, "kind": kind, "training_range": [0.0, 5.0], "support": [0.0, None]}
+    return {
+        "name": name,
+        "kind": kind,
+        "training_range": [0.0, 5.0],
+        "median": 2.0,
+        "support": [0.0, None],
+    }
 
 
 def _tensor(name: str, *sizes: int) -> dict:

@@ -35,7 +35,7 @@ def silent(report: EpochReport) -> None:
 
 
 def test_beats_the_best_gaussian_and_reports_every_epoch(tmp_path: Path) -> None:
-    run = Run(recipe(epochs=30), ring(), "ring", tmp_path)
+    run = Run(recipe(epochs=30), ring(), "ring", "logdet train", tmp_path)
     reports: list[EpochReport] = []
     state = run.fit(FitState(), reports.append)
     train, test = run.prepared.split.train, run.prepared.split.test
@@ -57,11 +57,13 @@ def test_an_interrupted_fit_resumes_to_the_same_parameters(tmp_path: Path) -> No
         if report.epoch == 2:
             raise StopError
 
-    whole = Run(recipe(epochs=4), ring(), "ring", tmp_path / "whole").fit(FitState(), silent)
-    interrupted = Run(recipe(epochs=4), ring(), "ring", tmp_path / "parts")
+    whole = Run(recipe(epochs=4), ring(), "ring", "logdet train", tmp_path / "whole").fit(
+        FitState(), silent
+    )
+    interrupted = Run(recipe(epochs=4), ring(), "ring", "logdet train", tmp_path / "parts")
     with pytest.raises(StopError):
         interrupted.fit(FitState(), stop_after_two)
-    again = Run(recipe(epochs=4), ring(), "ring", tmp_path / "parts")
+    again = Run(recipe(epochs=4), ring(), "ring", "logdet train", tmp_path / "parts")
     resumed = again.fit(again.saved_state(), silent)
     assert resumed.epoch == whole.epoch == 4
     for name, value in whole.best.items():
@@ -70,28 +72,30 @@ def test_an_interrupted_fit_resumes_to_the_same_parameters(tmp_path: Path) -> No
 
 def test_patience_and_time_stop_the_fit(tmp_path: Path) -> None:
     steady = recipe(epochs=200, patience=1, learning_rate=1e-12)
-    assert Run(steady, ring(), "ring", tmp_path).fit(FitState(), silent).epoch < 200
+    assert (
+        Run(steady, ring(), "ring", "logdet train", tmp_path).fit(FitState(), silent).epoch < 200
+    )
     short = recipe(epochs=200, max_seconds=1e-6)
-    assert Run(short, ring(), "ring", tmp_path).fit(FitState(), silent).epoch == 1
+    assert Run(short, ring(), "ring", "logdet train", tmp_path).fit(FitState(), silent).epoch == 1
 
 
 def test_a_divergence_is_said(tmp_path: Path) -> None:
-    run = Run(recipe(epochs=3, learning_rate=1e30), ring(), "ring", tmp_path)
+    run = Run(recipe(epochs=3, learning_rate=1e30), ring(), "ring", "logdet train", tmp_path)
     with pytest.raises(ValueError, match="diverged"):
         run.fit(FitState(), silent)
 
 
 def test_a_checkpoint_of_other_data_or_another_recipe_is_refused(tmp_path: Path) -> None:
-    Run(recipe(epochs=1), ring(), "ring", tmp_path).fit(FitState(), silent)
+    Run(recipe(epochs=1), ring(), "ring", "logdet train", tmp_path).fit(FitState(), silent)
     with pytest.raises(ValueError, match="other data"):
-        Run(recipe(epochs=1), ring(1000), "ring", tmp_path).saved_state()
+        Run(recipe(epochs=1), ring(1000), "ring", "logdet train", tmp_path).saved_state()
     other = Recipe.model_validate({"name": "ring", "model": SMALL | {"layers": 3}})
     with pytest.raises(ValueError, match="another recipe"):
-        Run(other, ring(), "ring", tmp_path).saved_state()
+        Run(other, ring(), "ring", "logdet train", tmp_path).saved_state()
 
 
 def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
-    run = Run(recipe(epochs=1), ring(), "ring", tmp_path)
+    run = Run(recipe(epochs=1), ring(), "ring", "logdet train", tmp_path)
     with pytest.raises(ValueError, match="no checkpoint at"):
         run.saved_state()
     run.checkpoint.write_bytes(b"not a checkpoint")

@@ -65,9 +65,9 @@ def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
             "fit": {"epochs": 3, "batch_rows": 64, "learning_rate": 3e-3, "threads": 1},
         }
     )
-    run = Run(recipe, table, table.name, folder / "runs")
+    run = Run(recipe, table, table.name, "logdet train", folder / "runs")
     state = run.fit(FitState(), lambda report: None)
-    published = run.publish(state, folder / "bundles", "logdet train")
+    published = run.publish(state, folder / "bundles")
     bundle = read_bundle(published.folder)
     graphs = Runner({name: bundle.graph(name) for name in bundle.manifest.graphs})
     return Made(run, state, published, bundle, graphs)
@@ -147,9 +147,15 @@ def test_graphs_hold_operators_and_weights_only(made: Made) -> None:
 def test_publishing_again_makes_the_next_version_with_the_same_numbers(made: Made) -> None:
     if made.bundle.manifest.name == "mixed":
         pytest.skip("one case is enough")
-    again = Run(made.run.recipe, made.run.table, made.run.table.name, made.run.checkpoint.parent)
+    again = Run(
+        made.run.recipe,
+        made.run.table,
+        made.run.table.name,
+        "logdet train",
+        made.run.checkpoint.parent,
+    )
     root = made.published.folder.parent.parent
-    published = again.publish(again.saved_state(), root, "logdet export")
+    published = again.publish(again.saved_state(), root)
     assert published.folder.name == "2"
     assert published.manifest.held_out == made.published.manifest.held_out
     assert published.manifest.calibration.quantiles == made.bundle.manifest.calibration.quantiles
@@ -171,5 +177,5 @@ def test_an_inexact_graph_is_not_published(
 
     monkeypatch.setattr(training.publish, "table_graphs", biased)
     with pytest.raises(ValueError, match="not published"):
-        made.run.publish(made.state, tmp_path, "logdet train")
+        made.run.publish(made.state, tmp_path)
     assert not list(tmp_path.rglob("manifest.json"))
