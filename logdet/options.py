@@ -79,3 +79,14 @@ def read(bundles: Path, model: Reference) -> Bundle:
     from exported.bundle import read_bundle
 
     return read_bundle(find(bundles, model))
+
+
+out_option = click.option(
+    "--out",
+    "--bundles",
+    "root",
+    type=click.Path(path_type=Path),
+    default=DEFAULT_BUNDLES,
+    show_default=True,
+    help="Where NAME/VERSION is published.",
+)

@@ -61,6 +61,15 @@ def training_progress(epochs: int) -> Iterator[Callable[[EpochReport], None]]:
         yield lambda report: progress.update(task, completed=report.epoch, report=report)
 
 
+@contextmanager
+def publishing(epochs: int, best: int) -> Iterator[None]:
+    """Say what takes the seconds after the fit."""
+    console = Console()
+    console.print(f"fit done after {epochs} epochs, the best was {best}", highlight=False)
+    with console.status("exporting, measuring, calibrating, verifying"):
+        yield
+
+
 def show_published(published: Published, checkpoint: Path) -> None:
     """Print the short table of a finished run."""
     manifest, accuracy = published.manifest, published.manifest.accuracy

@@ -13,6 +13,10 @@ from training.table import Rows
 COLLINEAR = 0.99999
 # Share of rows on one end of a column's range that suggests a bound or a censored sensor.
 PILE_UP = 0.05
+# A column that never goes below zero but comes this near to it, in scales, has a bound there.
+NEAR_ZERO = 0.1
+# A share or probability comes this near to both of its ends.
+NEAR_EDGE = 0.05
 # An interquartile range under this share of the deviation is a spike with outliers, not a scale.
 MIN_SPREAD_OF_DEVIATION = 0.02
 NORMAL_INTERQUARTILE_RANGE = 1.349
@@ -127,12 +131,23 @@ def _describe(
     scale = max(spread, floor, 1.0 if kind == "integer" else 0.0)
     scale = min(scale, max(deviation, floor))
     tightness = _likeliest_tightness((values - centre) / scale)
-    notes += tuple(
+    if kind == "continuous":
+        notes += _bound_notes(values, scale)
+    return Column(name, kind, False, low, high, centre, scale, tightness, deviation, notes)
+
+
+def _bound_notes(values: NDArray[np.float64], scale: float) -> tuple[str, ...]:
+    low, high = float(values.min()), float(values.max())
+    notes = [
         f"{share:.0%} of the rows at the {end} end, {edge:g}"
         for end, edge in (("low", low), ("high", high))
-        if kind == "continuous" and (share := float(np.mean(values == edge))) > PILE_UP
-    )
-    return Column(name, kind, False, low, high, centre, scale, tightness, deviation, notes)
+        if (share := float(np.mean(values == edge))) > PILE_UP
+    ]
+    if 0.0 <= low <= NEAR_EDGE and 1.0 - NEAR_EDGE <= high <= 1.0:
+        notes.append("bounded by 0 and 1, modelled as open")
+    elif 0.0 <= low < NEAR_ZERO * scale:
+        notes.append("bounded below by 0, modelled as open")
+    return tuple(notes)
 
 
 def _likeliest_tightness(scaled: NDArray[np.float64]) -> float:

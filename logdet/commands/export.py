@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from logdet.options import out_option
+
 EXAMPLE = """\b
 Examples:
   logdet export runs/shuttle/checkpoint.pt
@@ -16,15 +18,7 @@ Examples:
 @click.command(epilog=EXAMPLE)
 @click.argument("checkpoint", type=click.Path(path_type=Path))
 @click.option("--data", type=click.Path(path_type=Path), help="The rows, if they have moved.")
-@click.option(
-    "--out",
-    "--bundles",
-    "root",
-    type=click.Path(path_type=Path),
-    default=Path("exported/bundles"),
-    show_default=True,
-    help="Where NAME/VERSION is published.",
-)
+@out_option
 def export(checkpoint: Path, data: Path | None, root: Path) -> None:
     """Publish a checkpoint again, without training.
 
@@ -32,7 +26,7 @@ def export(checkpoint: Path, data: Path | None, root: Path) -> None:
     """
     from logdet.commands.train import load_data
     from logdet.errors import user_errors
-    from logdet.training_view import show_published
+    from logdet.training_view import publishing, show_published
     from training.checkpoint import load
     from training.run import Run
 
@@ -42,5 +36,7 @@ def export(checkpoint: Path, data: Path | None, root: Path) -> None:
             data = Path(origin.source)
         table, source = load_data(recipe, data)
         run = Run(recipe, table, source, origin.command, checkpoint.parent)
-        published = run.publish(run.saved_state(), root)
+        state = run.saved_state()
+        with publishing(state.epoch, state.best_epoch):
+            published = run.publish(state, root)
         show_published(published, checkpoint)

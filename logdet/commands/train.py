@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from logdet.options import out_option
+
 if TYPE_CHECKING:
     from training.recipes import Recipe
     from training.table import Table
@@ -26,15 +28,7 @@ Examples:
 @click.argument("recipe")
 @click.option("--data", type=click.Path(path_type=Path), help="Rows: .csv, .parquet or .npz.")
 @click.option("--name", help="Name of the bundle; by default the recipe's, or the file's.")
-@click.option(
-    "--out",
-    "--bundles",
-    "root",
-    type=click.Path(path_type=Path),
-    default=Path("exported/bundles"),
-    show_default=True,
-    help="Where NAME/VERSION is published.",
-)
+@out_option
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a setting.")
 @click.option("--resume", is_flag=True, help="Go on from the run's checkpoint.")
 @click.option(
@@ -59,7 +53,12 @@ def train(  # noqa: PLR0913  one parameter an option
     The fit is followed by calibration, export, verification and publication.
     """
     from logdet.errors import user_errors
-    from logdet.training_view import show_columns, show_published, training_progress
+    from logdet.training_view import (
+        publishing,
+        show_columns,
+        show_published,
+        training_progress,
+    )
     from training.checkpoint import FitState
     from training.recipes import read_recipe
     from training.run import Run
@@ -77,7 +76,9 @@ def train(  # noqa: PLR0913  one parameter an option
         except KeyboardInterrupt:
             _explain_interruption(run.checkpoint)
             raise
-        show_published(run.publish(state, root), run.checkpoint)
+        with publishing(state.epoch, state.best_epoch):
+            published = run.publish(state, root)
+        show_published(published, run.checkpoint)
 
 
 def load_data(recipe: Recipe, data: Path | None) -> tuple[Table, str]:

@@ -63,6 +63,16 @@ class TestColumns:
         assert 0 < found["spiky"].scale < found["spiky"].deviation
         assert found["spiky"].tightness > found["pressure"].tightness
 
+    def test_bounds_and_pile_ups_are_pointed_out(self) -> None:
+        rng = np.random.default_rng(0)
+        share, wait = rng.beta(2, 2, 500), rng.exponential(3.0, 500)
+        censored = np.minimum(rng.normal(5.0, 1.0, 500), 5.5)
+        rows = np.stack([share, wait, censored], axis=1)
+        first, second, third = describe_columns(("share", "wait", "censored"), rows, NONE).all
+        assert first.notes == ("bounded by 0 and 1, modelled as open",)
+        assert second.notes == ("bounded below by 0, modelled as open",)
+        assert "of the rows at the high end, 5.5" in third.notes[0]
+
     def test_whole_numbers_may_be_declared_continuous(self) -> None:
         made = table()
         found = describe_columns(made.columns, made.rows, frozenset({"count"}))
