@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.setup-done
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check format test test-serve test-slow serve serve-ray bundle compare clean
+.PHONY: help setup check format test test-serve serve serve-ray bundle compare clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,9 +50,6 @@ bundle: setup ## Train the shipped shuttle bundle again
 
 compare: setup ## Put the shipped bundle beside Gaussian mixtures (docs/shuttle.md)
 	$(BIN)/python -m training.compare exported/bundles/shuttle/1
-
-test-slow: setup ## Statistics that take long
-	$(BIN)/pytest -q -m slow
 
 clean: ## Remove caches and build folders, not .venv
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -40,18 +40,25 @@ class Table:
     values: NDArray[np.float64]
 
 
-def read_table(path: Path, missing: Missing = "refuse") -> Table:
-    """Every column of a file as float64.
+def read_table(
+    path: Path, missing: Missing = "refuse", drop: frozenset[str] = frozenset()
+) -> Table:
+    """The columns of a file as float64.
 
     Args:
         path: A file with one of :data:`EXTENSIONS`.
         missing: ``nan`` lets missing and non-finite values through; text is refused in any case.
+        drop: Columns to leave out, whatever they hold.
 
     Raises:
-        TableError: If the file is not such a table, naming the first cells that are no numbers.
+        TableError: If the file is not such a table, naming the first cells that are no numbers, or
+            has not a column to be left out.
     """
     frame = read_frame(path)
-    return Table(frame.names, to_float64(frame, frame.names, missing))
+    if unknown := sorted(drop - set(frame.names)):
+        raise TableError(f"columns to drop that are not in {path.name}: {', '.join(unknown)}")
+    names = tuple(name for name in frame.names if name not in drop)
+    return Table(names, to_float64(frame, names, missing))
 
 
 def read_frame(path: Path) -> Frame:

@@ -27,7 +27,7 @@ PLAIN_LINES = 10
 
 def show_columns(prepared: Prepared, source: str) -> None:
     """Print the split, and what was decided about each column."""
-    console = Console()
+    console = _console()
     counts = ", ".join(f"{n:,} {part}" for part, n in prepared.split.counts().items() if n)
     console.print(f"{source}: {counts}", highlight=False, soft_wrap=True)
     columns = prepared.columns.all
@@ -47,7 +47,7 @@ def show_columns(prepared: Prepared, source: str) -> None:
 @contextmanager
 def training_progress(epochs: int) -> Iterator[Callable[[EpochReport], None]]:
     """A progress bar on a terminal, a few plain lines elsewhere; yields the reporter."""
-    console = Console()
+    console = _console()
     if not console.is_terminal:
         yield lambda report: _plain_line(console, report)
         return
@@ -64,7 +64,7 @@ def training_progress(epochs: int) -> Iterator[Callable[[EpochReport], None]]:
 @contextmanager
 def publishing(epochs: int, best: int) -> Iterator[None]:
     """Say what takes the seconds after the fit."""
-    console = Console()
+    console = _console()
     console.print(f"fit done after {epochs} epochs, the best was {best}", highlight=False)
     with console.status("exporting, measuring, calibrating, verifying"):
         yield
@@ -92,10 +92,15 @@ def show_published(published: Published, checkpoint: Path) -> None:
         rows.insert(2, ("AUROC, labelled anomalies", auroc))
     for row in rows:
         grid.add_row(*row)
-    console = Console()
+    console = _console()
     console.print(f"published {manifest.name}/{manifest.version} in {published.folder}")
     console.print(grid)
     console.print(f"checkpoint {checkpoint}", soft_wrap=True)
+
+
+def _console() -> Console:
+    # Column names come from the user: `rate [/s]` is no markup.
+    return Console(markup=False, emoji=False)
 
 
 class _NatsColumn(ProgressColumn):

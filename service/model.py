@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from exported import golden, noise
 from exported.bundle import read_bundle
 from exported.calibration import Calibration
-from exported.errors import BundleInvalidError
 from exported.manifest import Manifest
 from service.errors import invalid
 from service.results import (
@@ -33,12 +32,9 @@ from service.results import (
 )
 from service.runtime import Arrays, Runtime, Sessions
 from service.status import RowRules, mask, mask_log_prob, settle
+from service.support import refuse_unsupported
 
 DEFAULT_ALPHA = 0.01
-_GRAPHS = {"log_prob": "log_prob", "score": "log_prob", "encode": "log_prob"} | {
-    "decode": "decode",
-    "sample": "decode",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +64,14 @@ class Model:
         """
         bundle = read_bundle(folder)
         manifest = bundle.manifest
-        _refuse_unknown(manifest)
+        refuse_unsupported(manifest)
         graphs = {
             name: runtime.load(graph, bundle.graph(name))
             for name, graph in manifest.graphs.items()
         }
         rows = bundle.golden()
         for _ in range(runtime.sessions):  # sessions take turns, so each one replays and is warm
-            golden.replay(manifest, rows, lambda name, inputs: graphs[name].run(inputs))
+            golden.replay(manifest, rows, lambda name, inputs: graphs[name].replay(inputs))
         rules = RowRules.of(manifest.features)
         return cls(manifest, bundle.calibration(), rules, graphs, runtime.provider)
 
@@ -176,17 +172,3 @@ def _standard_normal_log_prob(z: Floats) -> NDArray[np.float64]:
     wide = z.astype(np.float64)
     squares = np.einsum("ij,ij->i", wide, wide)
     return np.asarray(-0.5 * squares - 0.5 * wide.shape[1] * math.log(2.0 * math.pi))
-
-
-def _refuse_unknown(manifest: Manifest) -> None:
-    if manifest.context_features:
-        raise BundleInvalidError("context features are not served by this version")
-    if manifest.base.draws_per_row != manifest.latent_features:
-        raise BundleInvalidError(
-            f"expected {manifest.latent_features} draws a row, got {manifest.base.draws_per_row}"
-        )
-    for operation, graph in manifest.operations.items():
-        if _GRAPHS.get(operation) != graph:
-            raise BundleInvalidError(
-                f"operation {operation!r} on graph {graph!r} is not known here"
-            )

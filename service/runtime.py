@@ -77,6 +77,19 @@ class Sessions:
         finally:
             self.idle.put(session)
 
+    def replay(self, inputs: Arrays) -> dict[str, NDArray[np.generic]]:
+        """Run the graph on rows that are known to be good.
+
+        Raises:
+            BundleInvalidError: If it cannot run, or has not the tensors that the manifest names.
+        """
+        try:
+            return self.run(inputs)
+        except (*_REFUSED, ValueError) as error:
+            raise BundleInvalidError(
+                f"{self.graph.artifact.file} does not run as the manifest describes it"
+            ) from error
+
 
 @dataclass(frozen=True, slots=True)
 class Runtime:

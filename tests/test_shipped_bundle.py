@@ -68,7 +68,6 @@ def test_no_more_normal_rows_are_flagged_than_alpha_says(model: Model) -> None:
         assert anomalies.mean() >= 0.95
 
 
-@pytest.mark.slow
 def test_beats_a_mixture_of_twenty_gaussians_and_separates_the_anomalies() -> None:
     flow, _, mixture = compare(FOLDER)
     assert flow.nats - mixture.nats > 3 * (flow.standard_error + mixture.standard_error)

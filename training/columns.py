@@ -22,6 +22,8 @@ MIN_SPREAD_OF_DEVIATION = 0.02
 NORMAL_INTERQUARTILE_RANGE = 1.349
 # Candidates for the tightness of the arcsinh tails, in units of one over the robust scale.
 TIGHTNESS = (0.01, 0.1, 0.3, 1.0, 3.0)
+# Graphs compute in float32, and the square of a value must fit float64.
+MAX_SIZE = float(np.finfo(np.float32).max)
 # Float32 inputs keep enough digits while the offset is under this many scales.
 MAX_FLOAT32_OFFSET = 1e4
 
@@ -99,11 +101,15 @@ def describe_columns(names: tuple[str, ...], train: Rows, continuous: frozenset[
         continuous: Columns declared continuous although all their values are whole.
 
     Raises:
-        ValueError: If a declared column does not exist, or no column varies.
+        ValueError: If a declared column does not exist, a value is beyond float32, or no column
+            varies.
     """
     unknown = sorted(continuous - set(names))
     if unknown:
         raise ValueError(f"columns declared continuous but not in the data: {', '.join(unknown)}")
+    huge = [n for n, size in zip(names, np.abs(train).max(axis=0), strict=True) if size > MAX_SIZE]
+    if huge:
+        raise ValueError(f"expected values up to {MAX_SIZE:.2g}, got larger ones in {huge[0]!r}")
     notes = _collinear_notes(names, train)
     described = tuple(
         _describe(name, train[:, i], name in continuous, notes.get(name, ()))

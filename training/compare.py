@@ -56,7 +56,7 @@ def compare(folder: Path) -> list[Compared]:
         raise ValueError(
             f"{bundle.manifest.name} was trained on a file, not on a data set by name"
         )
-    prepared = prepare(recipe, load(recipe.data))
+    prepared = prepare(recipe, load(recipe.data).without(recipe.drop))
     run = Runner({"log_prob": bundle.graph("log_prob")})
     deviation = np.array([column.deviation for column in prepared.columns.modelled])
 

@@ -2,45 +2,73 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 
 from training.bijections import (
     ActNorm,
+    Affine,
     Bijection,
     Chain,
+    Coupling,
+    ElementwiseMap,
     ElementwiseSpline,
     LULinear,
     RationalQuadratic,
-    SplineCoupling,
+    Shift,
 )
 from training.networks import MultiHead
-from training.recipes import SplineCouplingConfig
+from training.recipes import FamilyConfig, NiceConfig, RealNVPConfig, SplineCouplingConfig
 
 
-def build(config: SplineCouplingConfig, features: int, generator: torch.Generator) -> Chain:
-    """A fresh chain of the family for rows of ``features`` numbers.
+def build(config: FamilyConfig, features: int, generator: torch.Generator) -> Chain:
+    """A fresh chain of a family for rows of ``features`` numbers.
 
     Args:
         config: The recipe's model section.
         features: Size of a row after preprocessing.
         generator: Draws the fixed permutations.
     """
-    layers: list[Bijection] = [
-        ElementwiseSpline(features, config.marginal_bins, config.tail_bound)
-    ]
-    if features > 1:  # A single feature has nothing to be coupled to.
-        for _ in range(config.layers):
-            mixing = [ActNorm(features), LULinear(features, generator)]
-            layers += [*mixing, _spline_coupling(config, features)]
-        layers += [ActNorm(features), LULinear(features, generator)]
-    else:
-        layers.append(ActNorm(features))
-    return Chain(layers)
+    chain: list[Bijection] = []
+    if config.marginal_bins:
+        chain.append(ElementwiseSpline(features, config.marginal_bins, config.tail_bound))
+    for _ in range(config.layers):
+        layer = _LAYERS[config.family](config, features)
+        if layer is not None:
+            chain += [ActNorm(features), LULinear(features, generator), layer]
+    return Chain([*chain, ActNorm(features), LULinear(features, generator)])
 
 
-def _spline_coupling(config: SplineCouplingConfig, features: int) -> SplineCoupling:
+def _nice(config: NiceConfig, features: int) -> Bijection | None:
+    return _coupling(config, features, Shift())
+
+
+def _realnvp(config: RealNVPConfig, features: int) -> Bijection | None:
+    return _coupling(config, features, Affine())
+
+
+def _nsf(config: SplineCouplingConfig, features: int) -> Bijection | None:
+    return _coupling(config, features, RationalQuadratic(config.bins, config.tail_bound))
+
+
+# One layer of each family; None where there is too little to work on.
+_LAYERS: dict[str, Callable[[Any, int], Bijection | None]] = {
+    "nice": _nice,
+    "realnvp": _realnvp,
+    "nsf": _nsf,
+}
+
+
+def _coupling(
+    config: NiceConfig | RealNVPConfig | SplineCouplingConfig,
+    features: int,
+    elementwise: ElementwiseMap,
+) -> Coupling | None:
+    if features < 2:
+        return None  # A single feature has nothing to be coupled to; its marginal spline remains.
     kept = features // 2
     changed = features - kept
-    spline = RationalQuadratic(config.bins, config.tail_bound)
-    heads = [changed * size for size in spline.parameters_per_scalar()]
-    return SplineCoupling(kept, changed, MultiHead(kept, config.hidden, heads), spline)
+    heads = [changed * size for size in elementwise.parameters_per_scalar()]
+    return Coupling(kept, changed, MultiHead(kept, config.hidden, heads), elementwise)

@@ -124,7 +124,7 @@ def _epoch(
         batches = batches[:-1]  # Another permutation will take those rows.
     total, skipped = 0.0, 0
     for batch in batches:
-        rate = _learning_rate(config, state.step / (config.epochs * len(batches)))
+        rate = _learning_rate(config, _progress(config, state, len(batches)))
         for group in optimiser.param_groups:
             group["lr"] = rate
         nats = flow(x[batch]).mean()
@@ -144,6 +144,12 @@ def _epoch(
         )
     state.epoch += 1
     return total / (len(batches) - skipped) + float(log_det.double().mean())
+
+
+def _progress(config: FitConfig, state: FitState, batches: int) -> float:
+    """Share of the fit that is over: of its steps, or of its time where that is used up first."""
+    steps = state.step / (config.epochs * batches)
+    return max(steps, state.seconds / config.max_seconds)
 
 
 def _learning_rate(config: FitConfig, progress: float) -> float:

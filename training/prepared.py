@@ -54,10 +54,13 @@ class Prepared:
 def prepare(recipe: Recipe, table: Table) -> Prepared:
     """Split the table, describe its columns and fit the preprocessing to the training rows.
 
+    Args:
+        recipe: What to train.
+        table: Already without the columns that the recipe drops.
+
     Raises:
         ValueError: If the table has too few rows or no column to model.
     """
-    table = _without(table, recipe.drop)
     parts = split(table, recipe.seed)
     columns = describe_columns(table.columns, parts.train, recipe.continuous)
     noise = np.random.default_rng((recipe.seed, STREAM_SCALES))
@@ -78,18 +81,3 @@ def preprocessing(columns: Columns, train: Rows) -> Chain:
     raw, tails = Standardise(centre, scale), ArcsinhTails(tightness)
     bent, _ = tails.encode(raw.encode(torch.from_numpy(train))[0])
     return Chain([raw, tails, Standardise(bent.mean(dim=0), bent.std(dim=0))])
-
-
-def _without(table: Table, drop: frozenset[str]) -> Table:
-    unknown = sorted(drop - set(table.columns))
-    if unknown:
-        raise ValueError(f"columns to drop that are not in the data: {', '.join(unknown)}")
-    keep = [i for i, name in enumerate(table.columns) if name not in drop]
-    test, anomalies = table.test, table.anomalies
-    return Table(
-        name=table.name,
-        columns=tuple(table.columns[i] for i in keep),
-        rows=table.rows[:, keep],
-        test=None if test is None else test[:, keep],
-        anomalies=None if anomalies is None else anomalies[:, keep],
-    )

@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 
 from exported.manifest import Manifest
-from training import checkpoint
-from training.checkpoint import FitState, Origin
+from training.checkpoint import FitState, Origin, load
+from training.checkpoint import save as save_checkpoint
 from training.evaluate import Separation, full_flow, separation
 from training.families import build
 from training.fit import EpochReport, fit
@@ -47,7 +47,7 @@ class Run:
 
     Args:
         recipe: What to train.
-        table: What on.
+        table: What on, without the columns that the recipe drops.
         source: Where the table can be had again: a data set's name or a file's path.
         command: The command line that trains, for provenance.
         folder: Holds the checkpoint.
@@ -69,24 +69,25 @@ class Run:
             generator = torch.Generator().manual_seed(recipe.seed)
             self._flow = Flow(build(recipe.model, len(self.prepared.columns.modelled), generator))
 
-    def saved_state(self) -> FitState:
-        """The checkpoint's state.
+    def saved_state(self, checkpoint: Path | None = None) -> FitState:
+        """The state in the run's own checkpoint, or in another file.
 
         Raises:
             ValueError: If there is none, or it belongs to another recipe or other data.
         """
-        recipe, origin, state = checkpoint.load(self.checkpoint)
+        path = checkpoint or self.checkpoint
+        recipe, origin, state = load(path)
         if origin.sha256 != self.origin.sha256:
-            raise ValueError(f"{self.checkpoint} was made from other data than was given")
+            raise ValueError(f"{path} was made from other data than was given")
         if recipe.model_copy(update={"fit": self.recipe.fit}) != self.recipe:
-            raise ValueError(f"{self.checkpoint} was made by another recipe than was given")
+            raise ValueError(f"{path} was made by another recipe than was given")
         return state
 
     def fit(self, state: FitState, report: Callable[[EpochReport], None]) -> FitState:
         """Train; see :func:`training.fit.fit`."""
 
         def save(at: FitState) -> None:
-            checkpoint.save(self.checkpoint, self.recipe, self.origin, at)
+            save_checkpoint(self.checkpoint, self.recipe, self.origin, at)
 
         return fit(self._flow, self.prepared, self.recipe, state, save, report)
 

@@ -30,6 +30,24 @@ class Table:
     test: Rows | None = None
     anomalies: Rows | None = field(default=None)
 
+    def without(self, drop: frozenset[str]) -> Table:
+        """The same rows with some columns left out.
+
+        Raises:
+            ValueError: If one of them is not there.
+        """
+        unknown = sorted(drop - set(self.columns))
+        if unknown:
+            raise ValueError(f"columns to drop that are not in the data: {', '.join(unknown)}")
+        keep = [i for i, name in enumerate(self.columns) if name not in drop]
+        return Table(
+            name=self.name,
+            columns=tuple(self.columns[i] for i in keep),
+            rows=self.rows[:, keep],
+            test=None if self.test is None else self.test[:, keep],
+            anomalies=None if self.anomalies is None else self.anomalies[:, keep],
+        )
+
     def sha256(self) -> str:
         """Digest of the column names and of every number."""
         digest = hashlib.sha256("\x1f".join(self.columns).encode())

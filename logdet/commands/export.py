@@ -36,7 +36,7 @@ def export(checkpoint: Path, data: Path | None, root: Path) -> None:
             data = Path(origin.source)
         table, source = load_data(recipe, data)
         run = Run(recipe, table, source, origin.command, checkpoint.parent)
-        state = run.saved_state()
+        state = run.saved_state(checkpoint)
         with publishing(state.epoch, state.best_epoch):
             published = run.publish(state, root)
         show_published(published, checkpoint)

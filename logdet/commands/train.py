@@ -13,6 +13,7 @@ import click
 from logdet.options import out_option
 
 if TYPE_CHECKING:
+    from training.checkpoint import FitState
     from training.recipes import Recipe
     from training.table import Table
 
@@ -20,6 +21,7 @@ EXAMPLE = """\b
 Examples:
   logdet train shuttle
   logdet train table --data measurements.csv --name pumps --set epochs=50
+  logdet train table --data measurements.csv --set 'drop=[id, note]'
   logdet train shuttle --resume
 """
 
@@ -64,17 +66,16 @@ def train(  # noqa: PLR0913  one parameter an option
     from training.run import Run
 
     with user_errors():
-        chosen = _named(read_recipe(recipe, settings), name, data)
+        chosen = _settled(read_recipe(recipe, settings), name, data)
         table, source = load_data(chosen, data)
-        command = shlex.join(["logdet", *sys.argv[1:]])
-        run = Run(chosen, table, source, command, runs / chosen.name)
+        run = Run(chosen, table, source, _command_line(), runs / chosen.name)
         state = run.saved_state() if resume else FitState()
         show_columns(run.prepared, source)
         try:
             with training_progress(chosen.fit.epochs) as report:
                 state = run.fit(state, report)
         except KeyboardInterrupt:
-            _explain_interruption(run.checkpoint)
+            _explain_interruption(run.checkpoint, state)
             raise
         with publishing(state.epoch, state.best_epoch):
             published = run.publish(state, root)
@@ -82,7 +83,7 @@ def train(  # noqa: PLR0913  one parameter an option
 
 
 def load_data(recipe: Recipe, data: Path | None) -> tuple[Table, str]:
-    """The recipe's rows and where they came from.
+    """The recipe's rows without the columns it drops, and where they came from.
 
     Raises:
         ValueError: If the recipe has no data of its own and none was given.
@@ -92,23 +93,29 @@ def load_data(recipe: Recipe, data: Path | None) -> tuple[Table, str]:
     from training.table import Table
 
     if data is not None:
-        file = read_table(data)
+        file = read_table(data, drop=recipe.drop)
         return Table(data.stem, file.names, file.values), str(data.resolve())
     if recipe.data is None:
         raise ValueError(f"recipe {recipe.name} has no data of its own: add --data FILE")
-    return load(recipe.data), recipe.data
+    return load(recipe.data).without(recipe.drop), recipe.data
 
 
-def _named(recipe: Recipe, name: str | None, data: Path | None) -> Recipe:
+def _command_line() -> str:
+    """As typed, but absolute paths by their last part: bundles are handed on, folders are not."""
+    return shlex.join(["logdet", *(re.sub(r"(^|=)/.*/", r"\1", typed) for typed in sys.argv[1:])])
+
+
+def _settled(recipe: Recipe, name: str | None, data: Path | None) -> Recipe:
+    """With the bundle's name, and without the recipe's own data where a file takes its place."""
     if name is None and data is not None and recipe.data is None:
         name = re.sub(r"[^a-z0-9_-]+", "_", data.name.split(".")[0].lower()).strip("_-")[:64]
-    if name is None:
-        return recipe
-    return type(recipe).model_validate(recipe.model_dump() | {"name": name})
+    changes = {} if name is None else {"name": name}
+    own = recipe.data if data is None else None
+    return type(recipe).model_validate(recipe.model_dump() | changes | {"data": own})
 
 
-def _explain_interruption(checkpoint: Path) -> None:
-    if checkpoint.is_file():
+def _explain_interruption(checkpoint: Path, state: FitState) -> None:
+    if state.parameters:  # a file alone may be an earlier run's
         click.echo(f"stopped; {checkpoint} holds the last whole epoch: --resume goes on", err=True)
     else:
         click.echo("stopped before the first epoch was done; nothing was kept", err=True)

@@ -59,12 +59,14 @@ def verify(model: Reference, bundles: Path, provider: Literal["auto", "cpu", "cu
 
 def _compare(bundle: Bundle, runtime: Runtime) -> list[Replayed]:
     from exported.golden import compare
+    from service.support import refuse_unsupported
 
+    refuse_unsupported(bundle.manifest)
     graphs = bundle.manifest.graphs
     sessions = {name: runtime.load(graph, bundle.graph(name)) for name, graph in graphs.items()}
     bundle.calibration()  # refused here if its scores are not as described
     return compare(
-        bundle.manifest, bundle.golden(), lambda name, inputs: sessions[name].run(inputs)
+        bundle.manifest, bundle.golden(), lambda name, inputs: sessions[name].replay(inputs)
     )
 
 

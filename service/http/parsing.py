@@ -113,8 +113,8 @@ async def _read(request: Request, limit_bytes: int) -> bytes:
         if size > limit_bytes:
             raise _too_large(limit_bytes)
         chunks.append(plain)
-    if inflate and size and not inflate.eof:
-        raise invalid("the compressed body ends too early")
+    if inflate and size and (not inflate.eof or inflate.unused_data):
+        raise invalid("the compressed body ends too early, or goes on after its end")
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 

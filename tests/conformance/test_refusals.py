@@ -187,6 +187,10 @@ def test_a_body_not_compressed_as_it_says_is_refused(api: httpx.Client) -> None:
     short = gzip.compress(json.dumps({"rows": ordinary_rows(50).tolist()}).encode())[:-20]
     cut = api.post("/v1/models/gauss/log_prob", content=short, headers=headers)
     refused(cut, 400, "invalid_input", ["compressed"])
+    twice = api.post(
+        "/v1/models/gauss/log_prob", content=2 * gzip.compress(b"{}"), headers=headers
+    )
+    refused(twice, 400, "invalid_input", ["goes on after its end"])
 
 
 def test_a_compressed_body_may_not_grow_over_the_limit(api: httpx.Client) -> None:

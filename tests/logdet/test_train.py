@@ -48,9 +48,9 @@ def test_a_csv_becomes_a_bundle_and_its_checkpoint_another(csv: Path, tmp_path: 
     assert first.features[1].median == 3.0
     assert first.provenance.data_name == "Pump Data"
 
-    exported = run(
-        "export", tmp_path / "runs" / "pump_data" / "checkpoint.pt", "--out", tmp_path / "bundles"
-    )
+    kept = tmp_path / "kept.pt"
+    (tmp_path / "runs" / "pump_data" / "checkpoint.pt").rename(kept)
+    exported = run("export", kept, "--out", tmp_path / "bundles")
     assert exported.exit_code == 0, exported.output
     second = read_bundle(tmp_path / "bundles" / "pump_data" / "2").manifest
     assert second.held_out == first.held_out

@@ -87,6 +87,11 @@ class TestColumns:
         with pytest.raises(ValueError, match="all are constant"):
             describe_columns(("a",), np.ones((60, 1)), NONE)
 
+    def test_values_beyond_float32_are_refused_by_column(self) -> None:
+        rows = np.random.default_rng(0).normal(size=(60, 2)) * [1.0, 1e200]
+        with pytest.raises(ValueError, match=r"up to 3.4e\+38, got larger ones in 'b'"):
+            describe_columns(("a", "b"), rows, NONE)
+
     def test_noise_stays_within_the_cell_and_leaves_the_rest_alone(self) -> None:
         made = table()
         columns = describe_columns(made.columns, made.rows, NONE)
@@ -119,10 +124,11 @@ class TestPrepared:
         assert (first != other).any()
 
     def test_dropped_columns_are_gone_and_unknown_ones_named(self) -> None:
-        prepared = prepare(Recipe(name="t", drop=frozenset({"spiky"})), table())
-        assert "spiky" not in [c.name for c in prepared.columns.all]
+        whole, kept = table(), table().without(frozenset({"spiky"}))
+        assert kept.columns == (*whole.columns[:3], whole.columns[4])
+        assert (kept.rows == whole.rows[:, [0, 1, 2, 4]]).all()
         with pytest.raises(ValueError, match="wind"):
-            prepare(Recipe(name="t", drop=frozenset({"wind"})), table())
+            whole.without(frozenset({"wind"}))
 
 
 class TestDatasets:
@@ -157,7 +163,8 @@ class TestRecipes:
             (["epoch=5"], "no setting 'epoch'; there are: .*epochs"),
             (["epochs"], "expected --set KEY=VALUE, got 'epochs'"),
             (["tail_bound=3"], "power of two.*got 3"),
-            (["model.family=gaussian"], "model.family: .*'nsf', got 'gaussian'"),
+            (["family=gaussian"], "model: .*'gaussian'.*'nice', 'realnvp', 'nsf'"),
+            (["family=realnvp", "bins=4"], "model.realnvp.bins: Extra inputs"),
             (["learning_rate=fast"], "learning_rate"),
             (["hidden=[64"], "not valid YAML"),
         ],

@@ -79,6 +79,26 @@ def test_patience_and_time_stop_the_fit(tmp_path: Path) -> None:
     assert Run(short, ring(), "ring", "logdet train", tmp_path).fit(FitState(), silent).epoch == 1
 
 
+def test_the_learning_rate_ends_at_zero_when_time_is_used_up_first(tmp_path: Path) -> None:
+    """A table too large for its epochs still gets the small steps at the end of the schedule."""
+    settled = recipe(epochs=1000, max_seconds=1000.0, patience=1000)
+    run = Run(settled, ring(300), "ring", "logdet train", tmp_path)
+    rates: list[float] = []
+
+    def late(report: EpochReport) -> None:
+        saved = run.saved_state()
+        rates.append(saved.optimiser["param_groups"][0]["lr"])
+        raise KeyboardInterrupt
+
+    for seconds in (0.0, 990.0):
+        state = FitState()
+        state.seconds = seconds
+        with pytest.raises(KeyboardInterrupt):
+            run.fit(state, late)
+    assert rates[0] > 0.99 * settled.fit.learning_rate
+    assert rates[1] < 0.01 * settled.fit.learning_rate
+
+
 def test_a_divergence_is_said(tmp_path: Path) -> None:
     run = Run(recipe(epochs=3, learning_rate=1e30), ring(), "ring", "logdet train", tmp_path)
     with pytest.raises(ValueError, match="diverged"):

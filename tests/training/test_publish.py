@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import torch
 
 from exported.bundle import Bundle, read_bundle
 from exported.golden import replay
 from exported.noise import standard_normal
 from training.checkpoint import FitState
 from training.evaluate import full_flow, log_prob
+from training.graphs import DecodeGraph
 from training.recipes import Recipe
 from training.run import Published, Run
 from training.runner import Runner
@@ -177,5 +179,22 @@ def test_an_inexact_graph_is_not_published(
 
     monkeypatch.setattr(training.publish, "table_graphs", biased)
     with pytest.raises(ValueError, match="not published"):
+        made.run.publish(made.state, tmp_path)
+    assert not list(tmp_path.rglob("manifest.json"))
+
+
+def test_a_decode_graph_of_another_density_is_not_published(
+    made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if made.bundle.manifest.name == "mixed":
+        pytest.skip("one case is enough")
+    honest = DecodeGraph.forward
+
+    def biased(self: DecodeGraph, z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        x, log_det = honest(self, z)
+        return x, log_det + 0.5
+
+    monkeypatch.setattr(DecodeGraph, "forward", biased)
+    with pytest.raises(ValueError, match=r"not published: .* give log_probs 0\.5"):
         made.run.publish(made.state, tmp_path)
     assert not list(tmp_path.rglob("manifest.json"))

@@ -1,21 +1,25 @@
 """Invertible maps with tractable log-determinants. They know no data, files or configuration."""
 
 from training.bijections.base import Bijection, Chain
-from training.bijections.coupling import SplineCoupling
+from training.bijections.coupling import Coupling
 from training.bijections.elementwise import ActNorm, ArcsinhTails, Standardise
 from training.bijections.linear import Linear, LULinear
+from training.bijections.maps import Affine, ElementwiseMap, Shift
 from training.bijections.marginal import ElementwiseSpline
 from training.bijections.spline import RationalQuadratic
 
 __all__ = [
     "ActNorm",
+    "Affine",
     "ArcsinhTails",
     "Bijection",
     "Chain",
+    "Coupling",
+    "ElementwiseMap",
     "ElementwiseSpline",
     "LULinear",
     "Linear",
     "RationalQuadratic",
-    "SplineCoupling",
+    "Shift",
     "Standardise",
 ]

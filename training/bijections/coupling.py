@@ -6,58 +6,57 @@ import torch
 from torch import Tensor, nn
 
 from training.bijections.base import Bijection
-from training.bijections.spline import RationalQuadratic
+from training.bijections.maps import ElementwiseMap
 
 
-class SplineCoupling(Bijection):
-    r"""Map the last features by splines whose shapes the first features decide.
+class Coupling(Bijection):
+    r"""Map the last features by monotone functions whose parameters the first features decide.
 
-    With :math:`x = (a, b)`: :math:`z = (a, g_{\phi(a)}(b))` for elementwise rational-quadratic
-    splines :math:`g`, and :math:`\log|\det J| = \sum_i \log g'_i(b_i)`. The split is fixed and
-    contiguous; a linear layer before it chooses what stands where.
+    With :math:`x = (a, b)`: :math:`z = (a, g_{\phi(a)}(b))` for an elementwise map :math:`g`, and
+    :math:`\log|\det J| = \sum_i \log g'_i(b_i)`. The split is fixed and contiguous; a linear layer
+    before it chooses what stands where.
 
     Args:
         kept: Number of leading features that pass unchanged.
         changed: Number of trailing features that are mapped.
-        conditioner: Maps ``(batch, kept)`` to three tables of logits, each ``changed`` times the
-            spline's :meth:`~RationalQuadratic.parameters_per_scalar` wide.
-        spline: The elementwise map.
+        conditioner: Maps ``(batch, kept)`` to the map's tables, each ``changed`` times
+            :meth:`~ElementwiseMap.parameters_per_scalar` wide.
+        elementwise: The map.
 
     Raises:
         ValueError: If either part is empty.
 
     References:
-        Durkan et al., Neural spline flows (2019), section 3. https://arxiv.org/abs/1906.04032
+        Dinh et al., NICE (2014), section 3. https://arxiv.org/abs/1410.8516
     """
 
     def __init__(
-        self, kept: int, changed: int, conditioner: nn.Module, spline: RationalQuadratic
+        self, kept: int, changed: int, conditioner: nn.Module, elementwise: ElementwiseMap
     ) -> None:
         super().__init__()
         if kept < 1 or changed < 1:
             raise ValueError(f"expected two non-empty parts, got {kept} and {changed} features")
         self.kept, self.changed = kept, changed
-        self.conditioner, self.spline = conditioner, spline
+        self.conditioner, self.elementwise = conditioner, elementwise
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """See :meth:`Bijection.encode`."""
         kept, changed = x[:, : self.kept], x[:, self.kept :]
-        value, log_slope = self.spline.encode(changed.reshape(-1), *self._logits(kept))
+        value, log_slope = self.elementwise.encode(changed.reshape(-1), *self._tables(kept))
         return self._join(kept, value, log_slope)
 
     def decode(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """See :meth:`Bijection.decode`."""
         kept, changed = z[:, : self.kept], z[:, self.kept :]
-        value, log_slope = self.spline.decode(changed.reshape(-1), *self._logits(kept))
+        value, log_slope = self.elementwise.decode(changed.reshape(-1), *self._tables(kept))
         return self._join(kept, value, log_slope)
 
-    def _logits(self, kept: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        sizes = self.spline.parameters_per_scalar()
-        widths, heights, slopes = (
+    def _tables(self, kept: Tensor) -> list[Tensor]:
+        sizes = self.elementwise.parameters_per_scalar()
+        return [
             table.reshape(-1, size)
             for table, size in zip(self.conditioner(kept), sizes, strict=True)
-        )
-        return widths, heights, slopes
+        ]
 
     def _join(self, kept: Tensor, value: Tensor, log_slope: Tensor) -> tuple[Tensor, Tensor]:
         changed = value.reshape(-1, self.changed)

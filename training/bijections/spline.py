@@ -10,7 +10,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from training.bijections.maps import ElementwiseMap
 
 # Largest absolute logarithm (nats) of an unnormalised bin width, bin height or knot slope. It
 # bounds the Lipschitz constants and so how much of the round trip survives float32; 3 gained
@@ -103,7 +105,7 @@ def _log_slope(found: Bin, theta: Tensor) -> Tensor:
     return torch.log(ratio * ratio * linear)
 
 
-class RationalQuadratic(nn.Module):
+class RationalQuadratic(ElementwiseMap):
     """Splines whose shape is given for each scalar; the module holds only constant tables.
 
     Logits have shape ``(scalars, bins)`` for widths and heights, ``(scalars, bins - 1)`` for the
@@ -141,24 +143,20 @@ class RationalQuadratic(nn.Module):
         self.register_buffer("to_right_knot", step[:, :-1].contiguous())
         self.register_buffer("first_knot", torch.eye(bins - 1)[0])
 
-    def parameters_per_scalar(self) -> tuple[int, int, int]:
+    def parameters_per_scalar(self) -> tuple[int, ...]:
         """Sizes of the width, height and slope logits of one scalar."""
         return self.bins, self.bins, self.bins - 1
 
-    def encode(
-        self, x: Tensor, widths: Tensor, heights: Tensor, slopes: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def encode(self, x: Tensor, *tables: Tensor) -> tuple[Tensor, Tensor]:
         """See :func:`encode_scalars`."""
-        widths, heights = bounded_exp(widths), bounded_exp(heights)
+        widths, heights, slopes = bounded_exp(tables[0]), bounded_exp(tables[1]), tables[2]
         return encode_scalars(
             x, self.bound, lambda unit: self._find(unit, widths, widths, heights, slopes)
         )
 
-    def decode(
-        self, y: Tensor, widths: Tensor, heights: Tensor, slopes: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def decode(self, y: Tensor, *tables: Tensor) -> tuple[Tensor, Tensor]:
         """See :func:`decode_scalars`."""
-        widths, heights = bounded_exp(widths), bounded_exp(heights)
+        widths, heights, slopes = bounded_exp(tables[0]), bounded_exp(tables[1]), tables[2]
         return decode_scalars(
             y, self.bound, lambda unit: self._find(unit, heights, widths, heights, slopes)
         )

@@ -5,11 +5,16 @@ from __future__ import annotations
 import math
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 FAMILIES: dict[str, str] = {
-    "nsf": "rational-quadratic spline coupling with LU-mixed linear layers and ActNorm",
+    "nice": "additive coupling (volume-preserving but for the linear layers)",
+    "realnvp": "affine coupling",
+    "nsf": "rational-quadratic spline coupling, the default",
 }
+
+
+DEFAULT_FAMILY = "nsf"
 
 
 class _Frozen(BaseModel):
@@ -22,26 +27,57 @@ def _power_of_two(bound: float) -> float:
     return bound
 
 
-class SplineCouplingConfig(_Frozen):
-    """The family ``nsf``.
+class _LayeredConfig(_Frozen):
+    """What every family has.
 
     Attributes:
-        layers: Coupling layers, each behind an ActNorm and an LU linear layer.
-        bins: Spline bins per feature.
+        layers: Layers of the family, each behind an ActNorm and an LU linear layer.
+        marginal_bins: Bins of a first spline for each feature alone, which costs no network; 0
+            leaves it out.
         tail_bound: Half width of the splines' box, in standard deviations; a power of two.
-        hidden: Widths of each conditioner's hidden layers.
-        marginal_bins: Bins of the first, per-feature spline; finer than the others because it
-            costs no network.
     """
 
-    family: Literal["nsf"] = "nsf"
-    layers: int = Field(default=5, ge=1, le=32)
-    bins: int = Field(default=8, ge=2, le=64)
+    layers: int = Field(default=5, ge=1, le=64)
+    marginal_bins: int = Field(default=16, ge=0, le=128)
     tail_bound: Annotated[float, AfterValidator(_power_of_two)] = 4.0
+
+
+class _CouplingConfig(_LayeredConfig):
+    """Coupling layers.
+
+    Attributes:
+        hidden: Widths of each conditioner's hidden layers.
+    """
+
     hidden: tuple[Annotated[int, Field(ge=1, le=2048)], ...] = Field(
         default=(128, 128), min_length=1, max_length=8
     )
-    marginal_bins: int = Field(default=16, ge=2, le=128)
+
+
+class NiceConfig(_CouplingConfig):
+    """The family ``nice``."""
+
+    family: Literal["nice"]
+
+
+class RealNVPConfig(_CouplingConfig):
+    """The family ``realnvp``."""
+
+    family: Literal["realnvp"]
+
+
+class SplineCouplingConfig(_CouplingConfig):
+    """The family ``nsf``.
+
+    Attributes:
+        bins: Spline bins per feature.
+    """
+
+    family: Literal["nsf"] = "nsf"
+    bins: int = Field(default=8, ge=2, le=64)
+
+
+FamilyConfig = NiceConfig | RealNVPConfig | SplineCouplingConfig
 
 
 class FitConfig(_Frozen):
@@ -49,7 +85,7 @@ class FitConfig(_Frozen):
 
     Attributes:
         epochs: Most passes over the training rows; the learning rate follows a cosine down to zero
-            over them.
+            over them, or over ``max_seconds`` where these are used up sooner.
         batch_rows: Rows per step.
         learning_rate: Peak rate of AdamW.
         weight_decay: Decoupled decay of AdamW.
@@ -90,5 +126,10 @@ class Recipe(_Frozen):
     seed: int = Field(default=0, ge=0, lt=2**31)
     continuous: frozenset[str] = frozenset()
     drop: frozenset[str] = frozenset()
-    model: SplineCouplingConfig = SplineCouplingConfig()
+    model: Annotated[FamilyConfig, Field(discriminator="family")] = SplineCouplingConfig()
     fit: FitConfig = FitConfig()
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def _default_family(cls, model: object) -> object:
+        return {"family": DEFAULT_FAMILY} | model if isinstance(model, dict) else model

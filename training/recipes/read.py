@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from training.recipes.config import FitConfig, Recipe, SplineCouplingConfig
+from training.recipes.config import FamilyConfig, FitConfig, Recipe
 
 _FOLDER = Path(__file__).parent
 # Sections whose fields may be set without naming the section: `--set epochs=5`.
-_SECTIONS: dict[str, type[BaseModel]] = {"model": SplineCouplingConfig, "fit": FitConfig}
+_SECTIONS: dict[str, set[str]] = {
+    "model": {field for family in get_args(FamilyConfig) for field in family.model_fields},
+    "fit": set(FitConfig.model_fields),
+}
 
 
 def shipped_recipes() -> dict[str, Path]:
@@ -65,11 +68,10 @@ def _apply(document: dict[str, Any], setting: str) -> None:
     value = _parse(text, f"--set {key}")
     section, dot, field = key.partition(".")
     if not dot and section not in Recipe.model_fields:
-        owners = [name for name, model in _SECTIONS.items() if section in model.model_fields]
+        owners = [name for name, fields in _SECTIONS.items() if section in fields]
         if len(owners) != 1:
-            fields = [*Recipe.model_fields, *FitConfig.model_fields]
-            fields += SplineCouplingConfig.model_fields
-            raise ValueError(f"no setting {key!r}; there are: {', '.join(sorted(fields))}")
+            known = set(Recipe.model_fields).union(*_SECTIONS.values())
+            raise ValueError(f"no setting {key!r}; there are: {', '.join(sorted(known))}")
         section, field = owners[0], section
     if field:
         document[section] = {**(document.get(section) or {}), field: value}

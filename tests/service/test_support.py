@@ -1,0 +1,78 @@
+"""Bundles that are whole and replay, and yet cannot be served."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from exported.bundle import read_bundle, write_bundle
+from exported.errors import BundleInvalidError
+from exported.manifest import Manifest
+from service.config import ServiceConfig
+from service.core import Core
+from service.model import Model
+from service.runtime import Runtime
+
+Document = dict[str, Any]
+
+
+def lacks_the_latent(document: Document) -> None:
+    outputs = document["graphs"]["log_prob"]["outputs"]
+    outputs[:] = [tensor for tensor in outputs if tensor["name"] != "z"]
+
+
+def has_a_column_more(document: Document) -> None:
+    document["features"].append(document["features"][0] | {"name": "extra"})
+
+
+def claims_another_type(document: Document) -> None:
+    document["graphs"]["log_prob"]["inputs"][0]["datatype"] = "FP64"
+
+
+def draws_too_much(document: Document) -> None:
+    document["base"]["draws_per_row"] = 7
+
+
+def has_context(document: Document) -> None:
+    document["context_features"] = [document["features"][0] | {"name": "context"}]
+
+
+CASES: dict[Callable[[Document], None], str] = {
+    lacks_the_latent: r"expected graph 'log_prob' to map .* z \[-1, 3\], .*, got ",
+    has_a_column_more: r"expected graph 'decode' to map z .* to x \[-1, 5\]",
+    claims_another_type: "log_prob.onnx does not run as the manifest describes it",
+    draws_too_much: "expected 3 draws a row, got 7",
+    has_context: "context features are not served",
+}
+
+
+def publish(root: Path, change: Callable[[Document], None]) -> Path:
+    good = read_bundle(root / "gauss" / "1")
+    document = json.loads(good.manifest.model_dump_json()) | {"name": "odd"}
+    change(document)
+    manifest = Manifest.model_validate_json(json.dumps(document))
+    return write_bundle(root, manifest, good.contents)
+
+
+@pytest.mark.parametrize("change", CASES, ids=lambda change: change.__name__)
+def test_it_is_refused_with_the_reason(
+    root: Path, tmp_path: Path, change: Callable[[Document], None]
+) -> None:
+    (tmp_path / "gauss").symlink_to(root / "gauss")
+    with pytest.raises(BundleInvalidError, match=CASES[change]):
+        Model.load(publish(tmp_path, change), Runtime.choose("cpu", sessions=1))
+
+
+def test_the_others_serve(root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "gauss").symlink_to(root / "gauss")
+    publish(tmp_path, claims_another_type)
+    core = Core(ServiceConfig(bundles=tmp_path, provider="cpu", sessions=1))
+    with caplog.at_level(logging.ERROR):
+        core.load()
+    assert list(core.catalogue.models) == ["gauss"]
+    assert "refused odd/1" in caplog.text
