@@ -71,6 +71,13 @@ class Calibration:
         return float(self.scores[k])
 
     def quantiles(self) -> dict[str, float]:
-        """The summary that the manifest carries."""
-        values = np.quantile(self.scores, SUMMARY_QUANTILES)
+        """The summary that the manifest carries, of the rows in support.
+
+        Raises:
+            ValueError: If none is.
+        """
+        finite = self.scores[np.isfinite(self.scores)]
+        if not len(finite):
+            raise ValueError("expected calibration rows in support, got none")
+        values = np.quantile(finite, SUMMARY_QUANTILES)
         return {str(q): float(v) for q, v in zip(SUMMARY_QUANTILES, values, strict=True)}

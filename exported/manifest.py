@@ -184,6 +184,7 @@ class HeldOut(_Frozen):
 
     Attributes:
         rows: Rows in the mean.
+        out_of_support: Test rows with density zero, not in the mean.
         log_likelihood: In the user's own units; integer columns with uniform noise.
         standard_error: Of that mean.
         log_likelihood_standardised: The same for columns scaled to unit variance, so that data
@@ -191,6 +192,7 @@ class HeldOut(_Frozen):
     """
 
     rows: int
+    out_of_support: int = Field(default=0, ge=0)
     log_likelihood: float
     standard_error: float
     log_likelihood_standardised: float

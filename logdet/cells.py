@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from logdet.errors import TableError
+from logdet.errors import TableError, TextError
 from logdet.frame import Frame
 
 Missing = Literal["refuse", "nan"]
@@ -24,18 +24,22 @@ def to_float64(frame: Frame, names: Sequence[str], missing: Missing) -> NDArray[
     """Columns as numbers, shape ``(rows, len(names))``; missing values are NaN if allowed.
 
     Raises:
-        TableError: Naming the first cells that are no numbers, and how many there are.
+        TableError: Naming the first cells that are no numbers, and how many there are; a
+            TextError if any of them holds text.
     """
     values = np.empty((frame.columns.num_rows, len(names)))
     refused: list[tuple[int, str, str]] = []
+    kind = TableError
     for j, name in enumerate(names):
         column = frame.columns.column(name)
         values[:, j], wrong = _parse(column) if frame.is_text else (_cast(frame, name, column), {})
+        if wrong:
+            kind = TextError
         if missing == "refuse":
             wrong = _not_finite(values[:, j]) | wrong
         refused += [(row, name, what) for row, what in wrong.items()]
     if refused:
-        raise TableError(_report(frame, sorted(refused, key=lambda cell: cell[0])))
+        raise kind(_report(frame, sorted(refused, key=lambda cell: cell[0])))
     return values
 
 
@@ -59,7 +63,7 @@ def _cast(frame: Frame, name: str, column: pa.ChunkedArray) -> NDArray[np.float6
     elif not (
         pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
     ):
-        raise TableError(f"column {name!r} of {frame.source} holds {kind}, expected numbers")
+        raise TextError(f"column {name!r} of {frame.source} holds {kind}, expected numbers")
     try:
         return _numbers(pc.cast(column, pa.float64()))
     except pa.ArrowInvalid as error:

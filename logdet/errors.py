@@ -4,6 +4,7 @@
 
     UserError         something given by the user cannot be used; exit code 1
     └── TableError    a data file cannot be read as a table of numbers
+        └── TextError some cells hold something that is neither a number nor missing
 """
 
 from __future__ import annotations
@@ -20,6 +21,10 @@ class UserError(Exception):
 
 class TableError(UserError):
     """A data file cannot be used; the message says where."""
+
+
+class TextError(TableError):
+    """Cells of a column that must be numbers hold something else."""
 
 
 @contextmanager

@@ -45,7 +45,7 @@ def read_npz(path: Path) -> Frame:
 
 
 def write_npz(file: IO[bytes], columns: Mapping[str, object]) -> None:
-    """One vector for each column; text becomes fixed-width Unicode."""
+    """One vector for each column; text becomes fixed-width Unicode, masks are left out."""
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, column in columns.items():
             values = column.to_numpy() if isinstance(column, pa.ChunkedArray) else column

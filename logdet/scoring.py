@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from logdet.options import Reference, find
 from service.config import default_sessions
 from service.model import Model
-from service.results import STATUSES, Decision
+from service.results import STATUSES, Codes, Decision, Floats
 from service.runtime import Runtime
 
 CHUNK_ROWS = 16_384
@@ -38,11 +38,12 @@ class Scores:
     decision: Decision
 
     def columns(self) -> dict[str, NDArray[np.generic]]:
-        """As columns of a table."""
+        """As columns of a table; ``is_anomaly`` is masked (a null) where the p-value is NaN."""
+        p_value, is_anomaly = self.decision.p_value, self.decision.is_anomaly
         return {
             "log_prob": self.log_prob,
-            "p_value": self.decision.p_value,
-            "is_anomaly": self.decision.is_anomaly,
+            "p_value": p_value,
+            "is_anomaly": np.ma.masked_array(is_anomaly, np.isnan(p_value)),
             "status": status_names(self.status),
         }
 
@@ -66,9 +67,14 @@ def score(model: Model, x: NDArray[np.float64], alpha: float | None) -> Scores:
         ServiceError: If alpha cannot be decided.
     """
     model.decide(np.empty(0), alpha)  # an alpha that cannot be decided costs no rows
-    parts = in_chunks(len(x), lambda start, stop: model.evaluate(x[start:stop]))
-    log_prob = np.concatenate([part.log_prob for part in parts])
-    status = np.concatenate([part.status for part in parts])
+
+    def run(start: int, stop: int) -> tuple[Floats, Codes]:
+        part = model.evaluate(x[start:stop])
+        return part.log_prob, part.status  # latents of a whole file would fill the memory
+
+    parts = in_chunks(len(x), run)
+    log_prob = np.concatenate([part[0] for part in parts])
+    status = np.concatenate([part[1] for part in parts])
     return Scores(log_prob, status, model.decide(log_prob, alpha))
 
 

@@ -12,6 +12,9 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from exported.bundle import versions
+from logdet.text import some
+
 if TYPE_CHECKING:
     from exported.manifest import ErrorSummary
     from training.columns import Column
@@ -42,6 +45,20 @@ def show_columns(prepared: Prepared, source: str) -> None:
         console.print(grid)
     if len(listed) < len(columns):
         console.print(f"and {len(columns) - len(listed)} columns without remarks")
+
+
+def show_next_version(root: Path, name: str) -> None:
+    """Print which version will be published where a bundle of that name exists."""
+    known = versions(root, name)
+    if known:
+        kind, them = ("version", "it") if len(known) == 1 else ("versions", "them")
+        there = f"{kind} {some([str(version) for version in known])}"
+        _console().print(
+            f"{root / name} has {there}: this run publishes version {known[-1] + 1} beside "
+            f"{them} (--name NAME makes another bundle)",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 @contextmanager
@@ -87,6 +104,9 @@ def show_published(published: Published, checkpoint: Path) -> None:
             f"({published.epochs} epochs, best {published.best_epoch})",
         ),
     ]
+    if held_out.out_of_support:
+        zero = f"{held_out.out_of_support:,} of the test rows, with density zero"
+        rows.insert(2, ("out of support", zero))
     if published.separation is not None:
         auroc = f"{published.separation.auroc:.4f} of {published.separation.anomalies:,} rows"
         rows.insert(2, ("AUROC, labelled anomalies", auroc))

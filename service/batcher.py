@@ -114,7 +114,7 @@ class Batcher:
     def _next(self) -> tuple[Lane, list[Part]]:
         if self._alone:
             lane, part = self._alone.popleft()
-            return lane, [part]
+            return lane, [] if part.job.done.done() else [part]
         lane = self._turn.popleft()
         parts = lane.cut(self._chunk_rows)
         if lane.waiting:

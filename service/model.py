@@ -92,7 +92,7 @@ class Model:
         )
 
     def decode(self, z: Floats) -> Decoded:
-        """Rows at given latents, unrounded, with their log-density.
+        """Rows at given latents, unrounded but for constants, with their log-density.
 
         Args:
             z: Shape ``(rows, latent_features)``.
@@ -102,10 +102,12 @@ class Model:
         out = self._run("decode", {"z": runnable})
         with np.errstate(over="ignore", invalid="ignore"):
             log_prob = _standard_normal_log_prob(runnable) - out["log_det"]
-        before = np.where(finite, self._judge_continuous(out["x"]), NON_FINITE_INPUT)
+        x = self.rules.exact(out["x"])
+        before = np.where(finite, self._judge_continuous(x), NON_FINITE_INPUT)
         status = settle(before.astype(np.uint8), log_prob)
-        x = np.where((status == NOT_CONVERGED)[:, None] | ~finite[:, None], np.nan, out["x"])
-        return Decoded(x.astype(out["x"].dtype), mask_log_prob(log_prob, status), status)
+        lost = (status == NOT_CONVERGED) | ~finite
+        known = np.where(lost[:, None], np.asarray(np.nan, x.dtype), x)
+        return Decoded(known, mask_log_prob(log_prob, status), status)
 
     def emit(self, z: Floats) -> Decoded:
         """Rows at given latents as a table would hold them: integer columns are whole.

@@ -36,7 +36,8 @@ class Decoded:
     """Rows that the decode map made.
 
     Attributes:
-        x: Shape ``(rows, features)``, in the user's units.
+        x: Shape ``(rows, features)``, in the user's units; float64 where a feature is constant,
+            else as the graph computes it.
         log_prob: Shape ``(rows,)``, nats, of the rows in ``x``.
         status: As in :class:`Evaluated`.
     """

@@ -22,23 +22,26 @@ class RowRules:
         high: Shape ``(features,)``, largest supported values, float32's largest where open.
         median: Shape ``(features,)``, an ordinary row that stands in for those not to be run.
         integer: Shape ``(features,)``, True for columns of whole numbers.
+        constant: Shape ``(features,)``, True for columns whose support is one value.
     """
 
     low: NDArray[np.float64]
     high: NDArray[np.float64]
     median: NDArray[np.float64]
     integer: NDArray[np.bool_]
+    constant: NDArray[np.bool_]
 
     @classmethod
     def of(cls, features: tuple[Feature, ...]) -> RowRules:
         """The rules of a manifest's features."""
         integer = np.array([f.kind == "integer" for f in features])
+        constant = np.array([f.role == "constant" for f in features])
         low = np.array([-np.inf if f.support[0] is None else f.support[0] for f in features])
         high = np.array([np.inf if f.support[1] is None else f.support[1] for f in features])
         # The graphs compute in float32; a value beyond it has no density that they could tell.
         low, high = np.maximum(low, -FLOAT32_MAX), np.minimum(high, FLOAT32_MAX)
         median = np.array([f.median for f in features])
-        return cls(low, high, median, integer)
+        return cls(low, high, median, integer, constant)
 
     def judge(self, x: Floats) -> Codes:
         """Status of each row, shape ``(rows,)``, before any graph has seen it."""
@@ -57,6 +60,13 @@ class RowRules:
         if (status == OK).all():
             return x
         return np.where((status == OK)[:, None], x, self.median)
+
+    def exact(self, x: Floats) -> Floats:
+        """Decoded rows with the very value of each constant; float64 if there are any.
+
+        The float32 nearest to a constant can be out of the constant's own support.
+        """
+        return np.where(self.constant, self.low, x) if self.constant.any() else x
 
     def round(self, x: Floats) -> Floats:
         """Whole numbers in integer columns, halves up: the cell of the dequantised value."""

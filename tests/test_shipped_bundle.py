@@ -11,10 +11,11 @@ import exported
 from exported.bundle import read_bundle
 from service.model import Model
 from service.runtime import Runtime
-from training.compare import compare
+from training.compare import Subject, compare
 from training.datasets import load
-from training.prepared import STREAM_TEST, prepare
+from training.prepared import prepare
 from training.recipes import Recipe, read_recipe
+from training.streams import Stream
 
 FOLDER = Path(exported.__file__).parent / "bundles" / "shuttle" / "1"
 
@@ -44,7 +45,7 @@ def test_a_row_alone_and_among_a_thousand_is_the_same(model: Model) -> None:
 def test_held_out_rows_have_the_likelihood_that_the_manifest_says(model: Model) -> None:
     recipe = Recipe.model_validate(model.manifest.provenance.recipe)
     prepared = prepare(recipe, load("shuttle"))
-    noisy = prepared.columns.dequantise(prepared.split.test, prepared.noise(STREAM_TEST))
+    noisy = prepared.columns.dequantise(prepared.split.test, prepared.noise(Stream.TEST))
     # The graph itself, because the service refuses fractions in whole-number columns.
     nats = model.graphs["log_prob"].run({"x": noisy})["log_prob"].astype(np.float64)
     held_out = model.manifest.held_out
@@ -69,6 +70,6 @@ def test_no_more_normal_rows_are_flagged_than_alpha_says(model: Model) -> None:
 
 
 def test_beats_a_mixture_of_twenty_gaussians_and_separates_the_anomalies() -> None:
-    flow, _, mixture = compare(FOLDER)
+    flow, _, mixture = compare(Subject.read(FOLDER))
     assert flow.nats - mixture.nats > 3 * (flow.standard_error + mixture.standard_error)
     assert flow.auroc >= 0.995

@@ -26,6 +26,8 @@ TIGHTNESS = (0.01, 0.1, 0.3, 1.0, 3.0)
 MAX_SIZE = float(np.finfo(np.float32).max)
 # Float32 inputs keep enough digits while the offset is under this many scales.
 MAX_FLOAT32_OFFSET = 1e4
+# Float32 holds every whole number up to this one.
+MAX_FLOAT32_INTEGER = 2**24
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +80,20 @@ class Columns:
         return [i for i, column in enumerate(self.all) if not column.constant]
 
     def needs_float64_input(self) -> bool:
-        """Whether subtracting an offset in float32 would lose digits of some column."""
-        return any(abs(c.centre) > MAX_FLOAT32_OFFSET * c.scale for c in self.modelled)
+        """Whether float32 would lose digits of some column."""
+        return any(
+            abs(c.centre) > MAX_FLOAT32_OFFSET * c.scale
+            or (c.kind == "integer" and max(abs(c.low), abs(c.high)) > MAX_FLOAT32_INTEGER)
+            for c in self.modelled
+        )
+
+    def in_support(self, rows: Rows) -> NDArray[np.bool_]:
+        """Which of ``(rows, columns)`` the service would score: constants kept, integers whole."""
+        constant = np.array([c.constant for c in self.all])
+        integer = np.array([c.kind == "integer" for c in self.all])
+        kept = rows == np.array([c.low for c in self.all])
+        whole = rows == np.rint(rows)
+        return np.asarray(np.all((kept | ~constant) & (whole | ~integer), axis=1))
 
     def log_deviation(self) -> float:
         """Sum of log deviations: adds to nats in the user's units to give standardised nats."""

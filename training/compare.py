@@ -13,14 +13,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from exported.bundle import read_bundle
+from exported.bundle import Bundle, read_bundle
 from training.datasets import load
-from training.prepared import STREAM_BATCHES, STREAM_TEST, Prepared, prepare
+from training.prepared import Prepared, prepare
 from training.recipes import Recipe
 from training.runner import Runner
+from training.streams import Stream
 from training.table import Rows
 
 COMPONENTS = (1, 20)
+ALPHAS = (0.1, 0.05, 0.01, 0.001)
+# Log-density of rows, nats, in columns of unit variance.
+Score = Callable[[Rows], NDArray[np.float64]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,55 +44,90 @@ class Compared:
     auroc: float
 
 
-def compare(folder: Path) -> list[Compared]:
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A published bundle, its data, and its graph as a function of raw rows.
+
+    Attributes:
+        bundle: As read.
+        prepared: Its data, divided as in training.
+        log_prob: Of raw rows, in the user's units.
+    """
+
+    bundle: Bundle
+    prepared: Prepared
+    log_prob: Score
+
+    @classmethod
+    def read(cls, folder: Path) -> Subject:
+        """Read a bundle whose data an installed package holds.
+
+        Raises:
+            ValueError: If it was trained on a file.
+        """
+        bundle = read_bundle(folder)
+        recipe = Recipe.model_validate(bundle.manifest.provenance.recipe)
+        if recipe.data is None:
+            raise ValueError(
+                f"{bundle.manifest.name} was trained on a file, not on a data set by name"
+            )
+        run = Runner({"log_prob": bundle.graph("log_prob")})
+        wide = bundle.manifest.graphs["log_prob"].inputs[0].datatype == "FP64"
+
+        def log_prob(rows: Rows) -> NDArray[np.float64]:
+            x = rows.astype(np.float64 if wide else np.float32)
+            return run("log_prob", {"x": x})["log_prob"].astype(np.float64)
+
+        return cls(bundle, prepare(recipe, load(recipe.data).without(recipe.drop)), log_prob)
+
+
+def compare(subject: Subject) -> list[Compared]:
     """The bundle's own graph, a Gaussian, and a mixture of 20, all full covariance.
 
     Train and test rows, dequantisation noise and scaling are the same for all.
-
-    Raises:
-        ValueError: If the bundle was trained on data that no installed package holds.
     """
-    from sklearn.mixture import GaussianMixture
-
-    bundle = read_bundle(folder)
-    recipe = Recipe.model_validate(bundle.manifest.provenance.recipe)
-    if recipe.data is None:
-        raise ValueError(
-            f"{bundle.manifest.name} was trained on a file, not on a data set by name"
-        )
-    prepared = prepare(recipe, load(recipe.data).without(recipe.drop))
-    run = Runner({"log_prob": bundle.graph("log_prob")})
-    deviation = np.array([column.deviation for column in prepared.columns.modelled])
+    prepared = subject.prepared
 
     def flow(rows: Rows) -> NDArray[np.float64]:
-        wide = bundle.manifest.graphs["log_prob"].inputs[0].datatype == "FP64"
-        x = rows.astype(np.float64 if wide else np.float32)
-        nats = run("log_prob", {"x": x})["log_prob"].astype(np.float64)
-        return np.asarray(nats + np.log(deviation).sum(), dtype=np.float64)
+        return subject.log_prob(rows) + prepared.columns.log_deviation()
 
-    results = [_row(f"logdet {recipe.model.family}, served graph", flow, prepared)]
-    noise = prepared.noise(STREAM_BATCHES, 0)
-    train = prepared.dequantised(prepared.split.train, noise).numpy() / deviation
+    family = subject.bundle.manifest.family
+    results = [_row(f"logdet {family}, served graph", flow, prepared)]
     for components in COMPONENTS:
-        mixture = GaussianMixture(components, covariance_type="full", random_state=recipe.seed)
-        mixture.fit(train)
-
-        def score(rows: Rows, fitted: GaussianMixture = mixture) -> NDArray[np.float64]:
-            scores: NDArray[np.float64] = fitted.score_samples(
-                prepared.modelled(rows).numpy() / deviation
-            )
-            return scores
-
         name = "Gaussian" if components == 1 else f"Gaussian mixture, {components} components"
-        results.append(_row(name, score, prepared))
+        results.append(_row(name, _mixture(components, prepared), prepared))
     return results
 
 
-def _row(name: str, score: Callable[[Rows], NDArray[np.float64]], prepared: Prepared) -> Compared:
+def alarms(subject: Subject) -> list[tuple[float, float, float]]:
+    """Shares of the test rows and of the anomalies that are flagged, for each of :data:`ALPHAS`."""
+    calibration, split = subject.bundle.calibration(), subject.prepared.split
+    normal = calibration.p_value(subject.log_prob(split.test))
+    found = calibration.p_value(subject.log_prob(split.anomalies))
+    return [(a, float(np.mean(normal <= a)), float(np.mean(found <= a))) for a in ALPHAS]
+
+
+def _mixture(components: int, prepared: Prepared) -> Score:
+    """The log-density of a mixture fitted to the training rows, in columns of unit variance."""
+    from sklearn.mixture import GaussianMixture
+
+    deviation = np.array([column.deviation for column in prepared.columns.modelled])
+    train = prepared.dequantised(prepared.split.train, prepared.noise(Stream.BATCHES)).numpy()
+    fitted = GaussianMixture(components, covariance_type="full", random_state=prepared.seed)
+    fitted.fit(train / deviation)
+
+    def score(rows: Rows) -> NDArray[np.float64]:
+        scores = fitted.score_samples(prepared.modelled(rows).numpy() / deviation)
+        return np.asarray(scores, dtype=np.float64)
+
+    return score
+
+
+def _row(name: str, score: Score, prepared: Prepared) -> Compared:
     from sklearn.metrics import roc_auc_score
 
     split = prepared.split
-    nats = score(prepared.columns.dequantise(split.test, prepared.noise(STREAM_TEST)))
+    nats = score(prepared.columns.dequantise(split.test, prepared.noise(Stream.TEST)))
     auroc = float("nan")
     if len(split.anomalies):
         scores = np.concatenate([score(split.test), score(split.anomalies)])
@@ -98,12 +137,15 @@ def _row(name: str, score: Callable[[Rows], NDArray[np.float64]], prepared: Prep
 
 
 def main(folder: Path) -> None:
-    """Print the comparison as a table in Markdown."""
+    """Print the comparison and the alarms as tables in Markdown."""
+    subject = Subject.read(folder)
     lines = ["| density | test nats, standardised | AUROC of the anomalies |", "|---|--:|--:|"]
     lines += [
         f"| {row.name} | {row.nats:.3f} ± {row.standard_error:.3f} | {row.auroc:.5f} |"
-        for row in compare(folder)
+        for row in compare(subject)
     ]
+    lines += ["", "| alpha | test rows flagged | anomalies flagged |", "|--:|--:|--:|"]
+    lines += [f"| {a:g} | {normal:.4f} | {found:.4f} |" for a, normal, found in alarms(subject)]
     sys.stdout.write("\n".join(lines) + "\n")
 
 

@@ -12,10 +12,13 @@ from numpy.typing import NDArray
 from exported.manifest import HeldOut
 from training.bijections import Chain
 from training.flow import Flow
-from training.prepared import STREAM_TEST, Prepared
+from training.prepared import Prepared
+from training.streams import Stream
 from training.table import Rows
 
 EVALUATION_ROWS = 8192
+# A mean of fewer rows has no standard error worth the name.
+MIN_TEST_ROWS = 2
 
 
 def full_flow(flow: Flow, prepared: Prepared) -> Flow:
@@ -26,20 +29,36 @@ def full_flow(flow: Flow, prepared: Prepared) -> Flow:
 
 
 def log_prob(density: Flow, prepared: Prepared, rows: Rows) -> NDArray[np.float64]:
-    """Log-density of raw rows as they are served (whole numbers at their cell's centre), nats."""
+    """Log-density of rows anywhere on the modelled columns, nats; dequantised or not."""
     x = prepared.modelled(rows)
     parts = [density(part) for part in torch.split(x, EVALUATION_ROWS)] or [torch.empty(0)]
     return np.asarray(torch.cat(parts).numpy(), dtype=np.float64)
 
 
+def served_log_prob(density: Flow, prepared: Prepared, rows: Rows) -> NDArray[np.float64]:
+    """Log-density of raw rows as the service gives it: -inf out of support."""
+    nats = log_prob(density, prepared, rows)
+    return np.where(prepared.columns.in_support(rows), nats, -np.inf)
+
+
 def held_out(density: Flow, prepared: Prepared) -> HeldOut:
-    """Mean log-likelihood of the test rows, whole numbers with uniform noise."""
-    noise = prepared.noise(STREAM_TEST)
-    rows = prepared.columns.dequantise(prepared.split.test, noise)
+    """Mean log-likelihood of the test rows in support, whole numbers with uniform noise.
+
+    Raises:
+        ValueError: If hardly any test row is in support.
+    """
+    inside = prepared.columns.in_support(prepared.split.test)
+    if inside.sum() < MIN_TEST_ROWS:
+        raise ValueError(
+            f"expected at least {MIN_TEST_ROWS} test rows in support, got {inside.sum()} of "
+            f"{len(inside)}: a column that is constant in training varies in the test"
+        )
+    rows = prepared.columns.dequantise(prepared.split.test, prepared.noise(Stream.TEST))[inside]
     nats = log_prob(density, prepared, rows)
     mean = float(nats.mean())
     return HeldOut(
         rows=len(nats),
+        out_of_support=int((~inside).sum()),
         log_likelihood=mean,
         standard_error=float(nats.std(ddof=1) / np.sqrt(len(nats))),
         log_likelihood_standardised=mean + prepared.columns.log_deviation(),
@@ -70,7 +89,8 @@ def separation(density: Flow, prepared: Prepared) -> Separation | None:
         return None
     rows = np.concatenate([prepared.split.test, anomalies])
     is_anomaly = np.arange(len(rows)) >= len(prepared.split.test)
-    score = -log_prob(density, prepared, rows)
+    # Finite, because scikit-learn takes no infinities; the order is what counts.
+    score = np.minimum(-served_log_prob(density, prepared, rows), np.finfo(np.float64).max)
     return Separation(
         anomalies=len(anomalies),
         auroc=float(roc_auc_score(is_anomaly, score)),

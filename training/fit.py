@@ -12,8 +12,9 @@ from torch import Tensor
 
 from training.checkpoint import FitState
 from training.flow import Flow
-from training.prepared import STREAM_BATCHES, STREAM_VALIDATION, Prepared
+from training.prepared import Prepared
 from training.recipes import FitConfig, Recipe
+from training.streams import Stream
 
 # Rows that set the data-dependent first scales, and rows per pass without gradients.
 INITIAL_ROWS = 4096
@@ -69,7 +70,7 @@ def fit(
         ValueError: If the likelihood diverges.
     """
     config = recipe.fit
-    validation = prepared.flow_input(prepared.split.validation, prepared.noise(STREAM_VALIDATION))
+    validation = prepared.flow_input(prepared.split.validation, prepared.noise(Stream.VALIDATION))
     optimiser = torch.optim.AdamW(
         flow.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
     )
@@ -79,12 +80,11 @@ def fit(
         state.finished = _is_over(state, config)
     else:
         _initialise(flow, prepared)
-    before = state.seconds
-    begin = time.monotonic()
+    clock = _Clock(state.seconds)
     while not state.finished:
-        train_nats = _epoch(flow, optimiser, prepared, config, state)
+        train_nats = _epoch(flow, optimiser, prepared, config, (state, clock))
         validation_nats = mean_nats(flow, *validation)
-        state.seconds = before + time.monotonic() - begin
+        state.seconds = clock.seconds()
         state.parameters = {name: value.clone() for name, value in flow.state_dict().items()}
         _note_best(state, validation_nats)
         state.optimiser = optimiser.state_dict()
@@ -104,8 +104,18 @@ def mean_nats(flow: Flow, x: Tensor, log_det: Tensor) -> float:
 
 def _initialise(flow: Flow, prepared: Prepared) -> None:
     rows = prepared.split.train[:INITIAL_ROWS]
-    x, _ = prepared.flow_input(rows, prepared.noise(STREAM_BATCHES))
+    x, _ = prepared.flow_input(rows, prepared.noise(Stream.BATCHES))
     flow.bijection.initialise(x)
+
+
+class _Clock:
+    """Wall time of the fit over all resumptions."""
+
+    def __init__(self, before: float) -> None:
+        self._begin = time.monotonic() - before
+
+    def seconds(self) -> float:
+        return time.monotonic() - self._begin
 
 
 def _epoch(
@@ -113,48 +123,60 @@ def _epoch(
     optimiser: torch.optim.Optimizer,
     prepared: Prepared,
     config: FitConfig,
-    state: FitState,
+    so_far: tuple[FitState, _Clock],
 ) -> float:
-    """One pass over the training rows; returns their mean log-likelihood on the way."""
-    noise = prepared.noise(STREAM_BATCHES, state.epoch + 1)
+    """One pass over the training rows, or what the time allows; returns their log-likelihood."""
+    state, clock = so_far
+    noise = prepared.noise(Stream.BATCHES, state.epoch + 1)
     x, log_det = prepared.flow_input(prepared.split.train, noise)
-    order = torch.from_numpy(noise.permutation(len(x)))
-    batches = list(torch.split(order, config.batch_rows))
-    if len(batches) > 1 and len(batches[-1]) < config.batch_rows // 2:
-        batches = batches[:-1]  # Another permutation will take those rows.
-    total, skipped = 0.0, 0
+    batches = _batches(config, torch.from_numpy(noise.permutation(len(x))))
+    nats: list[float] = []
     for batch in batches:
-        rate = _learning_rate(config, _progress(config, state, len(batches)))
-        for group in optimiser.param_groups:
-            group["lr"] = rate
-        nats = flow(x[batch]).mean()
-        optimiser.zero_grad()
-        (-nats).backward()
-        norm = torch.nn.utils.clip_grad_norm_(flow.parameters(), config.clip_norm)
+        progress = max(
+            state.step / (config.epochs * len(batches)), state.seconds / config.max_seconds
+        )
+        _set_learning_rate(optimiser, config, progress)
+        nats.append(_step(flow, optimiser, x[batch], config))
         state.step += 1
-        if not math.isfinite(norm.item()):
-            skipped += 1
-            continue
-        optimiser.step()
-        total += nats.item()
-    if skipped > min(MAX_SKIPPED, len(batches) // 2):
+        if clock.seconds() >= config.max_seconds:
+            break
+    finite = [value for value in nats if math.isfinite(value)]
+    skipped = len(nats) - len(finite)
+    if skipped > min(MAX_SKIPPED, len(nats) // 2):
         raise ValueError(
-            f"training diverged in epoch {state.epoch + 1}: {skipped} of {len(batches)} steps had "
+            f"training diverged in epoch {state.epoch + 1}: {skipped} of {len(nats)} steps had "
             f"no finite gradient; try a smaller learning_rate than {config.learning_rate}"
         )
     state.epoch += 1
-    return total / (len(batches) - skipped) + float(log_det.double().mean())
+    return sum(finite) / len(finite) + float(log_det.double().mean())
 
 
-def _progress(config: FitConfig, state: FitState, batches: int) -> float:
-    """Share of the fit that is over: of its steps, or of its time where that is used up first."""
-    steps = state.step / (config.epochs * batches)
-    return max(steps, state.seconds / config.max_seconds)
+def _batches(config: FitConfig, order: Tensor) -> list[Tensor]:
+    """Row numbers of each step; a short rest is left out, another permutation will take it."""
+    batches = list(torch.split(order, config.batch_rows))
+    short = len(batches) > 1 and len(batches[-1]) < config.batch_rows // 2
+    return batches[:-1] if short else batches
 
 
-def _learning_rate(config: FitConfig, progress: float) -> float:
-    """Half a cosine from the peak to zero."""
-    return config.learning_rate * 0.5 * (1.0 + math.cos(math.pi * min(progress, 1.0)))
+def _step(flow: Flow, optimiser: torch.optim.Optimizer, x: Tensor, config: FitConfig) -> float:
+    """One step up the likelihood; NaN, and no step, when the gradient is not finite."""
+    nats = flow(x).mean()
+    optimiser.zero_grad()
+    (-nats).backward()
+    norm = torch.nn.utils.clip_grad_norm_(flow.parameters(), config.clip_norm)
+    if not math.isfinite(norm.item()):
+        return math.nan
+    optimiser.step()
+    return float(nats.item())
+
+
+def _set_learning_rate(
+    optimiser: torch.optim.Optimizer, config: FitConfig, progress: float
+) -> None:
+    """Half a cosine from the peak to zero over the fit's steps, or its time if that ends first."""
+    rate = config.learning_rate * 0.5 * (1.0 + math.cos(math.pi * min(progress, 1.0)))
+    for group in optimiser.param_groups:
+        group["lr"] = rate
 
 
 def _note_best(state: FitState, validation_nats: float) -> None:

@@ -11,10 +11,8 @@ from torch import Tensor
 from training.bijections import ArcsinhTails, Chain, Standardise
 from training.columns import Columns, describe_columns
 from training.recipes import Recipe
+from training.streams import Stream, generator
 from training.table import Rows, Split, Table, split
-
-# Independent random streams of one seed: each use of noise has its own number.
-STREAM_SCALES, STREAM_VALIDATION, STREAM_TEST, STREAM_BATCHES = 0, 1, 2, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +31,9 @@ class Prepared:
     preprocessing: Chain
     seed: int
 
-    def noise(self, stream: int, *index: int) -> np.random.Generator:
-        """The generator of one use of noise; a given index always gives the same numbers."""
-        return np.random.default_rng((self.seed, stream, *index))
+    def noise(self, stream: Stream, index: int = 0) -> np.random.Generator:
+        """See :func:`training.streams.generator`."""
+        return generator(self.seed, stream, index)
 
     def dequantised(self, rows: Rows, noise: np.random.Generator) -> Tensor:
         """Modelled columns with integers spread over their cells, ``(rows, features)`` float64."""
@@ -63,7 +61,7 @@ def prepare(recipe: Recipe, table: Table) -> Prepared:
     """
     parts = split(table, recipe.seed)
     columns = describe_columns(table.columns, parts.train, recipe.continuous)
-    noise = np.random.default_rng((recipe.seed, STREAM_SCALES))
+    noise = generator(recipe.seed, Stream.SCALES)
     rows = columns.dequantise(parts.train, noise)[:, columns.modelled_index]
     return Prepared(parts, columns, preprocessing(columns, rows), recipe.seed)
 

@@ -11,12 +11,13 @@ import torch
 from exported.manifest import Manifest
 from training.checkpoint import FitState, Origin, load
 from training.checkpoint import save as save_checkpoint
+from training.describe import Trained
 from training.evaluate import Separation, full_flow, separation
 from training.families import build
 from training.fit import EpochReport, fit
 from training.flow import Flow
 from training.prepared import Prepared, prepare
-from training.publish import Trained, publish
+from training.publish import publish
 from training.recipes import Recipe
 from training.table import Table
 
@@ -82,6 +83,14 @@ class Run:
         if recipe.model_copy(update={"fit": self.recipe.fit}) != self.recipe:
             raise ValueError(f"{path} was made by another recipe than was given")
         return state
+
+    def unfinished_epochs(self) -> int:
+        """Epochs that a fresh start would throw away: of an interrupted run of the same recipe."""
+        try:
+            state = self.saved_state()
+        except ValueError:
+            return 0
+        return 0 if state.finished else state.epoch
 
     def fit(self, state: FitState, report: Callable[[EpochReport], None]) -> FitState:
         """Train; see :func:`training.fit.fit`."""

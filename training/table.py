@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from training.streams import Stream, generator
+
 Rows = NDArray[np.float64]
 
 
@@ -96,7 +98,7 @@ def split(table: Table, seed: int) -> Split:
     """
     if len(table.rows) < MIN_ROWS:
         raise ValueError(f"expected at least {MIN_ROWS} rows to split, got {len(table.rows)}")
-    shuffled = table.rows[np.random.default_rng(seed).permutation(len(table.rows))]
+    shuffled = table.rows[generator(seed, Stream.SPLIT).permutation(len(table.rows))]
     tenth = len(shuffled) // 10
     validation, calibration, rest = np.split(shuffled, [tenth, 2 * tenth])
     test, train = (rest[:tenth], rest[tenth:]) if table.test is None else (table.test, rest)

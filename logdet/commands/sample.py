@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 import sys
 from pathlib import Path
@@ -24,6 +25,14 @@ Examples:
 LARGEST_SEED = 2**63 - 1
 
 
+def _temperature(ctx: click.Context, param: click.Parameter, value: float) -> float:
+    if not 0.0 <= value < math.inf:
+        raise click.BadParameter(
+            f"expected a finite number of at least 0, got {value}", ctx, param
+        )
+    return value
+
+
 @click.command(epilog=EXAMPLE, short_help="Draw rows.")
 @model_argument
 @click.option("-n", "rows", type=click.IntRange(1), default=1000, show_default=True, help="Rows.")
@@ -34,10 +43,11 @@ LARGEST_SEED = 2**63 - 1
 )
 @click.option(
     "--temperature",
-    type=click.FloatRange(min=0, min_open=True),
+    type=float,
+    callback=_temperature,
     default=1.0,
     show_default=True,
-    help="Multiplies the base noise.",
+    help="Multiplies the base noise; 0 draws its middle.",
 )
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="File; CSV on standard output without."
@@ -98,9 +108,7 @@ def _columns(model: Model, parts: list[Decoded]) -> Columns:
     x = np.concatenate([part.x for part in parts])
     columns = {}
     for j, feature in enumerate(model.manifest.features):
-        # A constant may be no float32 number, and would then be out of its own support.
-        exact = feature.support[0] if feature.role == "constant" else None
-        values = x[:, j] if exact is None else np.full(len(x), exact)
+        values = x[:, j]
         whole = feature.kind == "integer" and np.isfinite(values).all()
         columns[feature.name] = values.astype(np.int64) if whole else values
     return columns | {"log_prob": np.concatenate([part.log_prob for part in parts])}

@@ -45,7 +45,9 @@ def score(
     """Score the rows of FILE (- is CSV on standard input) without a server.
 
     Columns are found by name, in any order. With -o, the file's columns are written with log_prob
-    (nats), p_value, is_anomaly and status; without it, a summary is printed.
+    (nats), p_value, is_anomaly and status; without it, a summary is printed. A row without an
+    answer has a null (in CSV an empty cell) as is_anomaly; .npz has no nulls, there it is False
+    beside a p_value of NaN.
     """
     from logdet.cells import to_float64
     from logdet.errors import user_errors

@@ -15,6 +15,7 @@ from logdet.options import out_option
 if TYPE_CHECKING:
     from training.checkpoint import FitState
     from training.recipes import Recipe
+    from training.run import Run
     from training.table import Table
 
 EXAMPLE = """\b
@@ -33,6 +34,7 @@ Examples:
 @out_option
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a setting.")
 @click.option("--resume", is_flag=True, help="Go on from the run's checkpoint.")
+@click.option("--restart", is_flag=True, help="Begin again although a run was interrupted.")
 @click.option(
     "--runs",
     type=click.Path(path_type=Path),
@@ -47,6 +49,7 @@ def train(  # noqa: PLR0913  one parameter an option
     root: Path,
     settings: tuple[str, ...],
     resume: bool,
+    restart: bool,
     runs: Path,
 ) -> None:
     """Fit a recipe to data and publish the bundle.
@@ -58,19 +61,20 @@ def train(  # noqa: PLR0913  one parameter an option
     from logdet.training_view import (
         publishing,
         show_columns,
+        show_next_version,
         show_published,
         training_progress,
     )
-    from training.checkpoint import FitState
     from training.recipes import read_recipe
     from training.run import Run
 
     with user_errors():
         chosen = _settled(read_recipe(recipe, settings), name, data)
-        table, source = load_data(chosen, data)
+        table, source = _rows(chosen, data)
         run = Run(chosen, table, source, _command_line(), runs / chosen.name)
-        state = run.saved_state() if resume else FitState()
+        state = _first_state(run, resume, restart)
         show_columns(run.prepared, source)
+        show_next_version(root, chosen.name)
         try:
             with training_progress(chosen.fit.epochs) as report:
                 state = run.fit(state, report)
@@ -98,6 +102,29 @@ def load_data(recipe: Recipe, data: Path | None) -> tuple[Table, str]:
     if recipe.data is None:
         raise ValueError(f"recipe {recipe.name} has no data of its own: add --data FILE")
     return load(recipe.data).without(recipe.drop), recipe.data
+
+
+def _rows(recipe: Recipe, data: Path | None) -> tuple[Table, str]:
+    from logdet.errors import TableError, TextError
+
+    try:
+        return load_data(recipe, data)
+    except TextError as error:
+        raise TableError(f"{error}; leave a column out with --set 'drop=[NAME]'") from error
+
+
+def _first_state(run: Run, resume: bool, restart: bool) -> FitState:
+    from training.checkpoint import FitState
+
+    if resume:
+        return run.saved_state()
+    epochs = 0 if restart else run.unfinished_epochs()
+    if epochs:
+        raise ValueError(
+            f"{run.checkpoint} holds {epochs} epochs of this run, interrupted: add --resume to go "
+            "on, or --restart to begin again"
+        )
+    return FitState()
 
 
 def _command_line() -> str:

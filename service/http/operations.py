@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from service.core import Core, Served
 from service.errors import ErrorKind, ServiceError
-from service.http.parsing import number, only, read_json, required, whole
+from service.http.parsing import number, only, optional, read_json, required, whole
 from service.http.schemas import REQUESTS
 from service.results import STATUSES, Codes
 from service.rows import check_count, table
@@ -64,7 +64,7 @@ class Operations:
 
     async def score(self, served: Served, body: Body) -> Body:
         """Rows to decisions."""
-        alpha = number(body, "alpha") if "alpha" in body else None
+        alpha = optional(body, "alpha", number)
         scored = await self._core.score(served, self._rows(served, body), alpha)
         decision = scored.decision
         undecided = np.isnan(decision.p_value)
@@ -91,9 +91,9 @@ class Operations:
     async def sample(self, served: Served, body: Body) -> Body:
         """A seed to rows."""
         n = whole(required(body, "n"), "n")
-        seed = None if body.get("seed") is None else whole(body["seed"], "seed")
-        temperature = number(body, "temperature") if "temperature" in body else 1.0
-        out = await self._core.sample(served, n, seed, temperature)
+        seed = optional(body, "seed", whole)
+        temperature = optional(body, "temperature", number)
+        out = await self._core.sample(served, n, seed, 1.0 if temperature is None else temperature)
         rows = out.rows
         return {
             "rows": rows.x,

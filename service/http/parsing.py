@@ -5,14 +5,17 @@ from __future__ import annotations
 import gc
 import math
 import zlib
+from collections.abc import Callable
 from collections.abc import Set as AbstractSet
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 from starlette.requests import Request
 
 from service.errors import ErrorKind, ServiceError, invalid
 from service.http.errors import HttpError
+
+T = TypeVar("T")
 
 JSON = "application/json"
 # zlib's window argument: 47 takes gzip and zlib headers alike.
@@ -62,14 +65,23 @@ def required(body: dict[str, Any], field: str) -> object:
     return body[field]
 
 
-def number(body: dict[str, Any], field: str) -> float:
-    """A field that must be a number.
+def optional(body: dict[str, Any], field: str, read: Callable[[object, str], T]) -> T | None:
+    """A field that may be left out, which null does as well.
+
+    Raises:
+        ServiceError: If it is there and cannot be read.
+    """
+    value = body.get(field)
+    return None if value is None else read(value, field)
+
+
+def number(value: object, field: str) -> float:
+    """A value that must be a finite number.
 
     Raises:
         ServiceError: If it is something else.
     """
-    value = body[field]
-    if type(value) not in (int, float) or not math.isfinite(value):
+    if not isinstance(value, int | float) or type(value) is bool or not math.isfinite(value):
         raise invalid(f"expected {field!r} to be a number, got {_shown(value)}")
     return float(value)
 

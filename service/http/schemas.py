@@ -27,9 +27,9 @@ class RowsBody(_Body):
 
 
 class ScoreBody(RowsBody):
-    """Rows to decide about."""
+    """Rows to decide about; null is the same as a field left out."""
 
-    alpha: float = Field(
+    alpha: float | None = Field(
         0.01,
         gt=0,
         lt=1,
@@ -45,13 +45,13 @@ class DecodeBody(_Body):
 
 
 class SampleBody(_Body):
-    """How many rows to draw, and which."""
+    """How many rows to draw, and which; null is the same as a field left out."""
 
     n: int = Field(ge=1, description="Rows to draw.")
     seed: int | None = Field(
         None, ge=0, le=2**63 - 1, description="The same seed draws the same rows."
     )
-    temperature: float = Field(
+    temperature: float | None = Field(
         1.0, ge=0, description="Factor on the base noise; 1 is the density."
     )
 

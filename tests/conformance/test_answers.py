@@ -79,6 +79,25 @@ def test_score_has_a_default_alpha(api: httpx.Client) -> None:
     assert call(api, "score", {"rows": ordinary_rows(1).tolist()})["alpha"] == 0.01
 
 
+@pytest.mark.parametrize("field", ["alpha", "seed", "temperature"])
+def test_a_field_that_is_null_is_one_that_was_left_out(api: httpx.Client, field: str) -> None:
+    if field == "alpha":
+        body: dict[str, Any] = {"rows": ordinary_rows(3).tolist()}
+        assert call(api, "score", body | {"alpha": None}) == call(api, "score", body)
+        return
+    body = {"n": 4, "seed": 1, "temperature": 1.0}
+    drawn = call(api, "sample", body | {field: None})
+    expected = call(api, "sample", body | {"seed": drawn["seed"]})
+    assert drawn == expected
+
+
+def test_a_drawn_or_decoded_constant_is_the_manifests_number(api: httpx.Client) -> None:
+    drawn = call(api, "sample", {"n": 20, "seed": 2})["rows"]
+    decoded = call(api, "decode", {"z": [[0.1, 0.2, 0.3]]})["rows"]
+    assert {row[3] for row in drawn + decoded} == {SITE}
+    assert call(api, "score", {"rows": drawn})["status"] == ["ok"] * 20
+
+
 def test_encode_gives_latents_and_log_det(api: httpx.Client) -> None:
     x = ordinary_rows(7)
     answer = call(api, "encode", {"rows": x.tolist()})

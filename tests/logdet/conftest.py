@@ -1,4 +1,3 @@
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -7,8 +6,7 @@ from click.testing import CliRunner, Result
 from logdet.cli import main
 from logdet.files import write_table
 from tests.bundles import NAMES, ordinary_rows, write_gaussian
-
-Run = Callable[..., Result]
+from tests.terminal import Run
 
 
 @pytest.fixture

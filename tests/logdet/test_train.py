@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 
 from exported.bundle import read_bundle, versions
 from logdet.cli import main
+from logdet.files import write_table
 
 SMALL = ["--set", "layers=1", "--set", "bins=4", "--set", "hidden=[8]", "--set", "batch_rows=64"]
 STARTED_WITHIN_S = 60.0
@@ -41,6 +42,7 @@ def places(folder: Path) -> list[str]:
 def test_a_csv_becomes_a_bundle_and_its_checkpoint_another(csv: Path, tmp_path: Path) -> None:
     trained = run("train", "table", "--data", csv, "--set", "epochs=2", *SMALL, *places(tmp_path))
     assert trained.exit_code == 0, trained.output
+    assert "this run publishes" not in trained.output
     for expected in ("210 train", "constant: not modelled", "test log-likelihood", "pump_data/1"):
         assert expected in trained.output
     first = read_bundle(tmp_path / "bundles" / "pump_data" / "1").manifest
@@ -58,6 +60,19 @@ def test_a_csv_becomes_a_bundle_and_its_checkpoint_another(csv: Path, tmp_path: 
 
     verified = run("verify", "pump_data/2", "--bundles", tmp_path / "bundles")
     assert verified.exit_code == 0, verified.output
+
+
+def test_the_next_version_of_a_bundle_is_announced_before_the_fit(
+    csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("training.run.Run.fit", interrupted)
+    (tmp_path / "bundles" / "pump_data" / "1").mkdir(parents=True)
+    result = run("train", "table", "--data", csv, *SMALL, *places(tmp_path))
+    assert result.exit_code == 130
+    assert "pump_data has version 1: this run publishes version 2 beside it" in result.output
 
 
 @pytest.mark.serve
@@ -84,6 +99,9 @@ def test_ctrl_c_keeps_the_last_epoch_and_resume_goes_on(csv: Path, tmp_path: Pat
 
     from training.checkpoint import load
 
+    again = run("train", "table", "--data", csv, *settings)
+    assert again.exit_code == 1
+    assert "add --resume to go on, or --restart" in again.stderr
     done = load(checkpoint)[2].epoch
     resumed = run(
         "train", "table", "--data", csv, *settings, "--set", f"epochs={done + 1}", "--resume"
@@ -125,4 +143,21 @@ def test_missing_and_text_cells_are_named_and_nothing_is_trained(tmp_path: Path)
     assert result.exit_code == 1
     for expected in ("line 5", "line 52", "'b'", "broken"):
         assert expected in result.stderr
+    assert result.stderr.endswith("; leave a column out with --set 'drop=[NAME]'\n")
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_missing_cell_is_no_reason_to_leave_its_column_out(tmp_path: Path) -> None:
+    path = tmp_path / "holes.csv"
+    path.write_text("a,b\n" + "\n".join(f"{i}," for i in range(100)) + "\n")
+    result = run("train", "table", "--data", path, *places(tmp_path))
+    assert result.exit_code == 1
+    assert "drop" not in result.stderr
+
+
+def test_a_text_column_of_a_parquet_file_is_refused_with_the_same_hint(tmp_path: Path) -> None:
+    path = tmp_path / "pumps.parquet"
+    write_table(path, {"a": np.arange(100.0), "note": np.array(["x"] * 100)})
+    result = run("train", "table", "--data", path, *places(tmp_path))
+    assert "column 'note' of pumps.parquet holds string" in result.stderr
+    assert result.stderr.endswith("leave a column out with --set 'drop=[NAME]'\n")

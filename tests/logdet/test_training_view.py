@@ -11,7 +11,7 @@ import torch
 
 from logdet.commands.train import _command_line, _explain_interruption, _settled, load_data
 from logdet.errors import TableError
-from logdet.training_view import show_columns
+from logdet.training_view import show_columns, show_next_version
 from training.checkpoint import FitState
 from training.prepared import prepare
 from training.recipes import Recipe, read_recipe
@@ -27,6 +27,20 @@ def test_names_with_units_in_brackets_are_shown_as_they_are(
     shown = capsys.readouterr().out
     for text in (*names, "rows [/1].csv"):
         assert text in shown
+
+
+def test_a_version_beside_others_is_announced(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show_next_version(tmp_path, "pumps")
+    assert capsys.readouterr().out == ""
+    for version in (1, 3):
+        (tmp_path / "pumps" / str(version)).mkdir(parents=True)
+    show_next_version(tmp_path, "pumps")
+    assert capsys.readouterr().out == (
+        f"{tmp_path / 'pumps'} has versions 1, 3: this run publishes version 4 beside them "
+        "(--name NAME makes another bundle)\n"
+    )
 
 
 def test_a_column_of_text_can_be_dropped(tmp_path: Path) -> None:

@@ -269,3 +269,32 @@ def test_a_cancelled_request_leaves_the_queue_without_being_run() -> None:
 
     run(work())
     assert seen.rows == [1, 2]
+
+
+def test_a_part_to_be_run_alone_is_not_run_for_a_request_that_has_ended() -> None:
+    runs: list[list[float]] = []
+    gate = threading.Event()
+
+    def fragile(x: Array) -> Arrays:
+        runs.append(x[:, 0].tolist())
+        if len(runs) == 1:
+            gate.wait(10)
+            raise RuntimeError("poison")
+        return (x,)
+
+    async def work() -> None:
+        batcher = a_batcher(workers=1)
+        lane = Lane(fragile, Seen())
+        asked = [asyncio.ensure_future(ask(batcher, lane, matrix(i, 1))) for i in range(3)]
+        await asyncio.sleep(0.01)
+        asked[1].cancel()
+        await asyncio.sleep(0)
+        gate.set()
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        assert isinstance(answers[1], asyncio.CancelledError)
+        assert [answers[i][0][0, 0] for i in (0, 2)] == [0, 2]
+        assert batcher.rows == 0
+        batcher.close()
+
+    run(work())
+    assert runs == [[0, 1, 2], [0], [2]]

@@ -50,6 +50,14 @@ def test_schemas_operations_and_tables_name_the_same_things(core: Core) -> None:
     assert Status.__args__ == STATUSES  # type: ignore[attr-defined]
 
 
+def test_the_document_says_which_fields_may_be_null(core: Core) -> None:
+    schemas = ask(build_app(core), "GET", "/openapi.json").json()["components"]["schemas"]
+    fields = schemas["SampleBody"]["properties"] | schemas["ScoreBody"]["properties"]
+    nullable = {name for name, field in fields.items() if field.get("nullable")}
+    assert nullable == {"alpha", "seed", "temperature"}
+    assert fields["alpha"]["exclusiveMinimum"] is True
+
+
 @pytest.mark.parametrize("operation", list(HANDLERS))
 def test_answers_are_as_the_schemas_say(core: Core, operation: str) -> None:
     app = build_app(core)

@@ -73,6 +73,26 @@ def test_decode_gives_the_density_of_its_own_rows(model: Model) -> None:
     np.testing.assert_allclose(decoded.log_prob, exact(exact_decode(z)).log_prob, atol=1e-4)
 
 
+@pytest.mark.parametrize("method", ["decode", "emit"])
+def test_a_constant_comes_back_exactly_and_in_its_support(model: Model, method: str) -> None:
+    z = np.random.default_rng(0).standard_normal((50, 3))
+    z[7] = np.nan
+    made = getattr(model, method)(z)
+    ok = made.status == OK
+    assert ok.sum() == 49
+    assert made.x.dtype == np.float64
+    assert set(made.x[ok, 3]) == {SITE}
+    assert np.isnan(made.x[7]).all()
+    again = model.evaluate(model.rules.round(made.x[ok]))
+    assert (again.status == OK).all()
+
+
+def test_rows_without_constants_keep_the_type_of_the_graph(model: Model) -> None:
+    none = dataclasses.replace(model.rules, constant=np.zeros(4, dtype=bool))
+    decoded = dataclasses.replace(model, rules=none).decode(np.zeros((2, 3)))
+    assert decoded.x.dtype == np.float32
+
+
 def test_a_decoded_row_out_of_support_says_so(model: Model) -> None:
     far = np.array([[0.0, 0.0, -50.0], [0.0, 0.0, 0.0]])
     decoded = model.decode(far)

@@ -9,8 +9,9 @@ import pytest
 
 from training import datasets
 from training.columns import describe_columns
-from training.prepared import STREAM_TEST, prepare
+from training.prepared import prepare
 from training.recipes import Recipe, read_recipe, shipped_recipes
+from training.streams import Stream
 from training.table import Table, split
 
 NONE: frozenset[str] = frozenset()
@@ -107,10 +108,24 @@ class TestColumns:
         assert not describe_columns(("time",), seconds - 1.7e9, NONE).needs_float64_input()
 
 
+class TestSupport:
+    def test_changed_constants_and_fractions_are_outside(self) -> None:
+        made = table()
+        columns = describe_columns(made.columns, made.rows, NONE)
+        rows = made.rows[:4].copy()
+        rows[1, 2] = 4.0  # site, constant
+        rows[2, 1] = 2.5  # count, whole
+        assert columns.in_support(rows).tolist() == [True, False, False, True]
+
+    def test_whole_numbers_beyond_float32_ask_for_float64(self) -> None:
+        rows = np.arange(0.0, 2.0**26, 2.0**16).reshape(-1, 1)
+        assert describe_columns(("id",), rows, NONE).needs_float64_input()
+
+
 class TestPrepared:
     def test_the_flow_sees_unit_moments_and_a_consistent_log_det(self) -> None:
         prepared = prepare(Recipe(name="t"), table(4000))
-        noise = prepared.noise(STREAM_TEST)
+        noise = prepared.noise(Stream.TEST)
         x, log_det = prepared.flow_input(prepared.split.train, noise)
         assert x.shape == (len(prepared.split.train), 4)
         assert x.mean(dim=0).abs().max() < 0.05
@@ -119,7 +134,7 @@ class TestPrepared:
 
     def test_noise_of_a_stream_repeats_and_differs_between_epochs(self) -> None:
         prepared = prepare(Recipe(name="t"), table())
-        first, again, other = (prepared.noise(3, e).random(4) for e in (1, 1, 2))
+        first, again, other = (prepared.noise(Stream.BATCHES, e).random(4) for e in (1, 1, 2))
         assert (first == again).all()
         assert (first != other).any()
 

@@ -198,3 +198,27 @@ def test_a_decode_graph_of_another_density_is_not_published(
     with pytest.raises(ValueError, match=r"not published: .* give log_probs 0\.5"):
         made.run.publish(made.state, tmp_path)
     assert not list(tmp_path.rglob("manifest.json"))
+
+
+def test_rows_out_of_support_are_counted_and_calibrate_as_impossible(tmp_path: Path) -> None:
+    """A column constant in training that varies in a few held-out rows."""
+    whole = _single()
+    rows = np.column_stack([whole.rows, np.full(ROWS, 3.0)])
+    test = rows[:50].copy()
+    test[:5, 1] = 4.0
+    table = Table("censored", ("wait", "site"), rows, test=test)
+    recipe = Recipe.model_validate(
+        {
+            "name": "censored",
+            "model": {"layers": 1, "bins": 4, "hidden": [8]},
+            "fit": {"epochs": 1, "batch_rows": 64},
+        }
+    )
+    run = Run(recipe, table, "censored", "logdet train", tmp_path / "runs")
+    run.prepared.split.calibration[0, 1] = 4.0
+    published = run.publish(run.fit(FitState(), lambda report: None), tmp_path / "bundles")
+    held_out = published.manifest.held_out
+    assert (held_out.rows, held_out.out_of_support) == (45, 5)
+    scores = read_bundle(published.folder).calibration().scores
+    assert scores[0] == -np.inf
+    assert np.isfinite(scores[1:]).all()

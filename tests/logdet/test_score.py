@@ -1,0 +1,154 @@
+"""``logdet score``."""
+
+import io
+import weakref
+from pathlib import Path
+
+import numpy as np
+import pyarrow.csv as arrow_csv
+import pyarrow.parquet as parquet
+import pytest
+
+from logdet import scoring
+from logdet.options import Reference
+from service.model import Model
+from service.results import Decision, Evaluated
+from tests.bundles import NAMES, SITE, exact, ordinary_rows
+from tests.terminal import Run, lines
+
+
+@pytest.mark.parametrize("kind", [".csv", ".csv.gz", ".parquet", ".npz"])
+def test_scores_are_those_of_the_density_whatever_the_order_of_columns(
+    run: Run, rows_file: Path, tmp_path: Path, kind: str
+) -> None:
+    output = tmp_path / f"scored{kind}"
+    result = run("score", "gauss", rows_file, "-o", output)
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.startswith("scored 200 rows into")
+    if kind == ".npz":
+        with np.load(output) as scored:
+            log_prob, tags = scored["log_prob"], scored["tag"].tolist()
+    else:
+        read = parquet.read_table if kind == ".parquet" else arrow_csv.read_csv
+        table = read(output)
+        log_prob, tags = table["log_prob"].to_numpy(), table["tag"].to_pylist()
+        assert table.column_names[-4:] == ["log_prob", "p_value", "is_anomaly", "status"]
+    np.testing.assert_allclose(log_prob, exact(ordinary_rows(200)).log_prob, atol=1e-4)
+    assert tags == [f"r{i:03}" for i in range(200)]
+
+
+def test_the_files_own_columns_come_back_as_they_were(run: Run, tmp_path: Path) -> None:
+    text = "tag,pressure,flow,count,site,num\n007,9.50,-3,40,7.1,\nx y,1e1,-3,40,7.1,3\n"
+    run("score", "gauss", "-", "-o", tmp_path / "out.csv", stdin=text)
+    written = (tmp_path / "out.csv").read_text().splitlines()
+    for before, after in zip(text.splitlines(), written, strict=True):
+        assert after.startswith(before + ",")
+
+
+def test_rows_that_have_no_density_keep_their_place(run: Run, tmp_path: Path) -> None:
+    text = f"site,count,flow,pressure\n{SITE},40,-3,9\n{SITE},40,-3,\n{SITE},0.5,-3,9\n"
+    result = run("score", "gauss", "-", "-o", tmp_path / "out.parquet", stdin=text)
+    assert result.exit_code == 0
+    table = parquet.read_table(tmp_path / "out.parquet")
+    assert table["status"].to_pylist() == ["ok", "non_finite_input", "out_of_support"]
+    log_prob, p_value = table["log_prob"].to_numpy(), table["p_value"].to_numpy()
+    np.testing.assert_array_equal(np.isfinite(log_prob), [True, False, False])
+    assert np.isnan(log_prob[1])
+    assert np.isnan(p_value[1])
+    assert log_prob[2] == -np.inf
+    assert p_value[2] == 0.001
+    assert table["is_anomaly"].to_pylist() == [False, None, True]
+
+
+def test_a_row_without_an_answer_is_neither_an_anomaly_nor_none(run: Run, tmp_path: Path) -> None:
+    text = f"site,count,flow,pressure\n{SITE},40,-3,\n{SITE},0.5,-3,9\n"
+    for kind in (".csv", ".npz"):
+        run("score", "gauss", "-", "-o", tmp_path / f"out{kind}", stdin=text)
+    written = (tmp_path / "out.csv").read_text().splitlines()[1:]
+    assert [row.split(",")[-2:] for row in written] == [
+        ["", "non_finite_input"],
+        ["true", "out_of_support"],
+    ]
+    with np.load(tmp_path / "out.npz") as scored:
+        assert scored["is_anomaly"].tolist() == [False, True]
+        assert np.isnan(scored["p_value"]).tolist() == [True, False]
+
+
+def test_no_latents_are_kept_of_rows_that_are_scored(
+    bundles: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alive: list[weakref.ref[object]] = []
+    model = scoring.open_model(bundles, Reference("gauss", None), "cpu")
+    evaluate = Model.evaluate
+
+    def watched(self: Model, x: np.ndarray) -> Evaluated:
+        out = evaluate(self, x)
+        alive.append(weakref.ref(out.z))
+        return out
+
+    def decide(self: Model, log_prob: np.ndarray, alpha: float | None = None) -> Decision:
+        left.append(sum(z() is not None for z in alive))
+        return real_decide(self, log_prob, alpha)
+
+    left: list[int] = []
+    real_decide = Model.decide
+    monkeypatch.setattr(Model, "evaluate", watched)
+    monkeypatch.setattr(Model, "decide", decide)
+    monkeypatch.setattr(scoring, "CHUNK_ROWS", 7)
+    scoring.score(model, ordinary_rows(50), None)
+    assert len(alive) == 8
+    assert left == [0, 0]
+
+
+def test_the_summary_counts_and_shows_the_least_likely_rows(run: Run) -> None:
+    x = ordinary_rows(60)
+    x[7, 0] = 60.0
+    x[20, 1] = np.nan
+    x[30, 2] = -1.0
+    text = io.StringIO()
+    np.savetxt(text, x, delimiter=",", header=",".join(NAMES), comments="", fmt="%.17g")
+    result = run("score", "gauss", "-", "--alpha", "0.01", stdin=text.getvalue())
+    shown = result.stdout
+    keep = np.setdiff1d(np.arange(60), [20, 30])
+    mean = exact(x[keep]).log_prob.mean()
+    assert float(shown.split("mean log_prob")[1].split()[0]) == pytest.approx(mean, abs=1e-3)
+    assert "status         ok 58, non_finite_input 1, out_of_support 1" in shown
+    assert "at alpha 0.01" in shown
+    places = [row[:2] for row in lines(shown.split("\n\n")[1])[1:]]
+    assert places[:2] == [["line", "32"], ["line", "9"]]
+    assert len(places) == 5
+    assert ["line", "22"] not in places
+
+
+def test_columns_that_are_lacking_are_named(run: Run) -> None:
+    result = run("score", "gauss", "-", stdin="pressure,flows,count\n1,2,3\n")
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "logdet: standard input has no column flow, site; gauss needs pressure, flow, count, "
+        "site, the file has pressure, flows, count\n"
+    )
+
+
+def test_text_in_a_column_of_the_model_is_refused_and_elsewhere_is_not(run: Run) -> None:
+    text = "note,pressure,flow,count,site\nabc,9,-3,40,7.1\n"
+    assert run("score", "gauss", "-", stdin=text).exit_code == 0
+    result = run("score", "gauss", "-", stdin=text.replace("-3", "low"))
+    assert result.exit_code == 1
+    assert "line 2 column 'flow' holds 'low'" in result.stderr
+
+
+def test_an_empty_standard_input_is_refused(run: Run) -> None:
+    assert "standard input is empty" in run("score", "gauss", "-", stdin="").stderr
+    header = ",".join(NAMES) + "\n"
+    assert "standard input has no rows" in run("score", "gauss", "-", stdin=header).stderr
+
+
+def test_scores_do_not_depend_on_chunks(
+    run: Run, rows_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("score", "gauss", rows_file, "-o", tmp_path / "whole.parquet")
+    monkeypatch.setattr(scoring, "CHUNK_ROWS", 7)
+    run("score", "gauss", rows_file, "-o", tmp_path / "cut.parquet")
+    whole, cut = (parquet.read_table(tmp_path / f"{n}.parquet") for n in ("whole", "cut"))
+    np.testing.assert_allclose(cut["log_prob"], whole["log_prob"], atol=1e-5)
+    assert cut["status"].equals(whole["status"])

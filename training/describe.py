@@ -1,0 +1,161 @@
+"""The manifest of a trained flow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exported.bundle import describe_file
+from exported.calibration import Calibration
+from exported.manifest import (
+    FORMAT_VERSION,
+    Accuracy,
+    Base,
+    CalibrationSummary,
+    DataType,
+    Feature,
+    Graph,
+    Manifest,
+    OutputTensor,
+    Provenance,
+    Tensor,
+)
+from training.columns import Column
+from training.evaluate import held_out
+from training.flow import Flow
+from training.graphs import OPSET, GraphSpec
+from training.measure import Measured
+from training.prepared import Prepared
+from training.provenance import git_commit, library_versions, now
+from training.recipes import Recipe
+
+DATATYPES: dict[str, DataType] = {"float32": "FP32", "float64": "FP64", "int64": "INT64"}
+# Operations of an exact flow, and the graph that serves each.
+OPERATIONS = {
+    "log_prob": "log_prob",
+    "score": "log_prob",
+    "encode": "log_prob",
+    "decode": "decode",
+    "sample": "decode",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A finished fit, ready to be published.
+
+    Attributes:
+        recipe: What was asked for.
+        prepared: The data.
+        density: The whole flow on raw modelled columns, float64.
+        data_name: Of the table.
+        data_sha256: Of the table.
+        seconds: Wall time of the fit.
+        command: The command line that did it.
+    """
+
+    recipe: Recipe
+    prepared: Prepared
+    density: Flow
+    data_name: str
+    data_sha256: str
+    seconds: float
+    command: str
+
+
+def describe(
+    trained: Trained,
+    version: int,
+    graphs: Mapping[str, Graph],
+    accuracy: Accuracy,
+    files: tuple[Mapping[str, bytes], Calibration],
+) -> Manifest:
+    """The manifest; ``files`` are the bundle's contents and the calibration among them."""
+    contents, calibration = files
+    features = len(trained.prepared.columns.modelled)
+    return Manifest(
+        format_version=FORMAT_VERSION,
+        name=trained.recipe.name,
+        version=version,
+        family=trained.recipe.model.family,
+        density="exact",
+        density_tolerance=accuracy.log_prob_error.max,
+        features=tuple(map(_feature, trained.prepared.columns.all)),
+        latent_features=features,
+        base=Base(distribution="standard_normal", draws_per_row=features),
+        graphs=dict(graphs),
+        operations=OPERATIONS,
+        golden=describe_file("golden.npz", contents["golden.npz"]),
+        calibration=CalibrationSummary(
+            artifact=describe_file("calibration.npz", contents["calibration.npz"]),
+            rows=len(calibration.scores),
+            quantiles=calibration.quantiles(),
+        ),
+        accuracy=accuracy,
+        held_out=held_out(trained.density, trained.prepared),
+        provenance=_provenance(trained),
+    )
+
+
+def describe_graphs(
+    specs: Mapping[str, GraphSpec],
+    contents: Mapping[str, bytes],
+    golden: Mapping[str, NDArray[np.generic]],
+    measured: Measured,
+) -> dict[str, Graph]:
+    """The manifest's entries of exported graphs, their shapes taken from the golden rows."""
+    rows_type = DATATYPES[golden["log_prob.in.x"].dtype.name]
+    graphs = {}
+    for name, spec in specs.items():
+        inputs = [_tensor(t, golden[f"{name}.in.{t}"]) for t in spec.inputs]
+        outputs = [
+            OutputTensor(
+                name=t,
+                datatype=rows_type if t == "x" else "FP32",
+                shape=(-1, *golden[f"{name}.out.{t}"].shape[1:]),
+                tolerance=measured.tolerances[name, t],
+            )
+            for t in spec.outputs
+        ]
+        graphs[name] = Graph(
+            artifact=describe_file(f"{name}.onnx", contents[f"{name}.onnx"]),
+            opset=OPSET,
+            inputs=tuple(inputs),
+            outputs=tuple(outputs),
+            passes=1,
+        )
+    return graphs
+
+
+def _tensor(name: str, value: NDArray[np.generic]) -> Tensor:
+    return Tensor(name=name, datatype=DATATYPES[value.dtype.name], shape=(-1, *value.shape[1:]))
+
+
+def _feature(column: Column) -> Feature:
+    return Feature(
+        name=column.name,
+        kind="integer" if column.kind == "integer" else "continuous",
+        training_range=(column.low, column.high),
+        median=float(np.floor(column.centre)) if column.kind == "integer" else column.centre,
+        support=(column.low, column.high) if column.constant else (None, None),
+        role="constant" if column.constant else "modelled",
+    )
+
+
+def _provenance(trained: Trained) -> Provenance:
+    return Provenance(
+        created=now(),
+        command=trained.command,
+        recipe=trained.recipe.model_dump(mode="json"),
+        seed=trained.recipe.seed,
+        data_name=trained.data_name,
+        data_sha256=trained.data_sha256,
+        rows=trained.prepared.split.counts(),
+        split=trained.prepared.split.description,
+        versions=library_versions(),
+        git_commit=git_commit(),
+        training_seconds=round(trained.seconds, 3),
+    )
