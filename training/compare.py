@@ -100,7 +100,7 @@ def compare(subject: Subject) -> list[Compared]:
 
 
 def alarms(subject: Subject) -> list[tuple[float, float, float]]:
-    """Shares of the test rows and of the anomalies that are flagged, for each of :data:`ALPHAS`."""
+    """Shares of the test rows and of the anomalies that are flagged at each of :data:`ALPHAS`."""
     calibration, split = subject.bundle.calibration(), subject.prepared.split
     normal = calibration.p_value(subject.log_prob(split.test))
     found = calibration.p_value(subject.log_prob(split.anomalies))
