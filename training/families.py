@@ -16,6 +16,8 @@ from training.bijections import (
     ElementwiseMap,
     ElementwiseSpline,
     LULinear,
+    Planar,
+    Radial,
     RationalQuadratic,
     Shift,
 )
@@ -55,6 +57,8 @@ def _nsf(config: SplineCouplingConfig, features: int) -> Bijection | None:
 
 # One layer of each family; None where there is too little to work on.
 _LAYERS: dict[str, Callable[[Any, int], Bijection | None]] = {
+    "planar": lambda config, features: Planar(features),
+    "radial": lambda config, features: Radial(features),
     "nice": _nice,
     "realnvp": _realnvp,
     "nsf": _nsf,

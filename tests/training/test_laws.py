@@ -20,13 +20,22 @@ from training.bijections import (
     ElementwiseSpline,
     Linear,
     LULinear,
+    Planar,
+    Radial,
     RationalQuadratic,
     Shift,
     Standardise,
 )
 from training.families import build
 from training.networks import MultiHead
-from training.recipes import FamilyConfig, NiceConfig, RealNVPConfig, SplineCouplingConfig
+from training.recipes import (
+    FamilyConfig,
+    NiceConfig,
+    PlanarConfig,
+    RadialConfig,
+    RealNVPConfig,
+    SplineCouplingConfig,
+)
 
 STRAIN = 0.7  # Standard deviation added to every parameter; a bin's logits reach their bound.
 
@@ -57,9 +66,13 @@ CASES: dict[str, Callable[[int], Bijection]] = {
     "additive coupling": lambda d: _coupling(d, Shift()),
     "affine coupling": lambda d: _coupling(d, Affine()),
     "spline coupling": lambda d: _coupling(d, RationalQuadratic(5, 4.0)),
+    "planar": Planar,
+    "radial": Radial,
     "chain": lambda d: Chain(
         [ActNorm(d), _coupling(d, RationalQuadratic(5, 4.0)), ElementwiseSpline(d, 3, 2.0)]
     ),
+    "family planar": lambda d: _family(PlanarConfig(family="planar", layers=3), d),
+    "family radial": lambda d: _family(RadialConfig(family="radial", layers=3), d),
     "family nice": lambda d: _family(NiceConfig(family="nice", layers=2, hidden=(16,)), d),
     "family realnvp": lambda d: _family(
         RealNVPConfig(family="realnvp", layers=1, hidden=(16,), marginal_bins=0), d
@@ -142,9 +155,12 @@ def test_the_laws_catch_a_doubled_log_det() -> None:
         laws.density_integrates_to_one(wrong)
 
 
-@pytest.mark.parametrize("name", ["elementwise spline", "actnorm"])
+@pytest.mark.parametrize("name", ["elementwise spline", "actnorm", "planar", "radial"])
 def test_zero_parameters_are_the_identity(name: str) -> None:
     x = rows(3)
-    z, log_det = make(name, 3, strained=False).encode(x)
+    bijection = make(name, 3, strained=False)
+    if isinstance(bijection, Radial):
+        torch.nn.init.zeros_(bijection.stretch)
+    z, log_det = bijection.encode(x)
     assert torch.allclose(z, x, atol=1e-12)
     assert torch.allclose(log_det, torch.zeros(len(x)), atol=1e-12)

@@ -17,7 +17,7 @@ from exported.noise import standard_normal
 from training.checkpoint import FitState
 from training.evaluate import full_flow, log_prob
 from training.graphs import DecodeGraph
-from training.recipes import Recipe
+from training.recipes import FAMILIES, Recipe
 from training.run import Published, Run
 from training.runner import Runner
 from training.table import Table
@@ -222,3 +222,27 @@ def test_rows_out_of_support_are_counted_and_calibrate_as_impossible(tmp_path: P
     scores = read_bundle(published.folder).calibration().scores
     assert scores[0] == -np.inf
     assert np.isfinite(scores[1:]).all()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_is_published_exact(family: str, tmp_path: Path) -> None:
+    angle = np.linspace(0.0, 2.0 * np.pi, ROWS)
+    noise = np.random.default_rng(0).normal(0.0, 0.1, (ROWS, 2))
+    table = Table("ring", ("x", "y"), np.column_stack([np.cos(angle), np.sin(angle)]) + noise)
+    model: dict[str, object] = {"family": family, "layers": 2, "marginal_bins": 0}
+    if family in ("nice", "realnvp", "nsf"):
+        model["hidden"] = [8]
+    recipe = Recipe.model_validate(
+        {"name": "ring", "model": model, "fit": {"epochs": 3, "batch_rows": 64}}
+    )
+    run = Run(recipe, table, "ring", "logdet train", tmp_path / "runs")
+    published = run.publish(run.fit(FitState(), lambda report: None), tmp_path / "bundles")
+    manifest = published.manifest
+    assert manifest.family == family
+    assert manifest.accuracy.log_prob_error.max < 1e-4
+    assert manifest.accuracy.round_trip_error.max < 1e-3
+    assert manifest.accuracy.mass == pytest.approx(1.0, abs=2e-3)
+    bundle = read_bundle(published.folder)
+    replay(
+        manifest, bundle.golden(), Runner({name: bundle.graph(name) for name in manifest.graphs})
+    )

@@ -6,6 +6,8 @@ from training.bijections.elementwise import ActNorm, ArcsinhTails, Standardise
 from training.bijections.linear import Linear, LULinear
 from training.bijections.maps import Affine, ElementwiseMap, Shift
 from training.bijections.marginal import ElementwiseSpline
+from training.bijections.planar import Planar
+from training.bijections.radial import Radial
 from training.bijections.spline import RationalQuadratic
 
 __all__ = [
@@ -19,6 +21,8 @@ __all__ = [
     "ElementwiseSpline",
     "LULinear",
     "Linear",
+    "Planar",
+    "Radial",
     "RationalQuadratic",
     "Shift",
     "Standardise",

@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 FAMILIES: dict[str, str] = {
+    "planar": "moves along one direction a layer, by an amount that one projection decides",
+    "radial": "stretches or squeezes around one point a layer",
     "nice": "additive coupling (volume-preserving but for the linear layers)",
     "realnvp": "affine coupling",
     "nsf": "rational-quadratic spline coupling, the default",
@@ -40,6 +42,20 @@ class _LayeredConfig(_Frozen):
     layers: int = Field(default=5, ge=1, le=64)
     marginal_bins: int = Field(default=16, ge=0, le=128)
     tail_bound: Annotated[float, AfterValidator(_power_of_two)] = 4.0
+
+
+class PlanarConfig(_LayeredConfig):
+    """The family ``planar``."""
+
+    family: Literal["planar"]
+    layers: int = Field(default=16, ge=1, le=64)
+
+
+class RadialConfig(_LayeredConfig):
+    """The family ``radial``."""
+
+    family: Literal["radial"]
+    layers: int = Field(default=16, ge=1, le=64)
 
 
 class _CouplingConfig(_LayeredConfig):
@@ -77,7 +93,7 @@ class SplineCouplingConfig(_CouplingConfig):
     bins: int = Field(default=8, ge=2, le=64)
 
 
-FamilyConfig = NiceConfig | RealNVPConfig | SplineCouplingConfig
+FamilyConfig = PlanarConfig | RadialConfig | NiceConfig | RealNVPConfig | SplineCouplingConfig
 
 
 class FitConfig(_Frozen):

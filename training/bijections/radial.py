@@ -1,0 +1,79 @@
+"""Radial layers, with an inverse in closed form."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from training.bijections.base import Bijection
+
+# Added under the root of a squared distance, so that its gradient exists at the centre.
+MIN_SQUARED_DISTANCE = 1e-24
+FIRST_STRETCH = 0.1
+# softplus of this is one: the layer is the identity at zero parameters.
+_SOFTPLUS_ONE = math.log(math.expm1(1.0))
+
+
+class Radial(Bijection):
+    r"""Stretch or squeeze rows around a centre.
+
+    :math:`z = x + \beta (x - x_0) / (\alpha + r)` with :math:`r = |x - x_0|`, :math:`\alpha > 0`,
+    :math:`\beta > -\alpha`, and
+    :math:`\log|\det J| = (D - 1) \log(1 + \beta h) + \log(1 + \alpha \beta h^2)`,
+    :math:`h = 1 / (\alpha + r)`. Decoding solves a quadratic for r.
+
+    Args:
+        features: Size of a row.
+
+    References:
+        Rezende and Mohamed, Variational inference with normalizing flows (2015), eqs. 14 and
+        appendix A.2. https://arxiv.org/abs/1505.05770
+    """
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.features = features
+        self.centre = nn.Parameter(torch.randn(features))
+        self.log_alpha = nn.Parameter(torch.zeros(()))
+        # Not zero, where the centre would have no gradient.
+        self.stretch = nn.Parameter(torch.tensor(FIRST_STRETCH))
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """See :meth:`Bijection.encode`."""
+        offset = x - self.centre
+        alpha, beta = self._shape()
+        radius = _length(offset)
+        factor = 1.0 + beta / (alpha + radius)
+        return self.centre + _scaled(offset, factor), self._log_det(radius)
+
+    def decode(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """See :meth:`Bijection.decode`."""
+        offset = z - self.centre
+        alpha, beta = self._shape()
+        length = _length(offset)
+        # r^2 - half * r - alpha * length = 0, by the form that does not cancel.
+        half = length - alpha - beta
+        root = torch.sqrt(half * half + 4.0 * alpha * length)
+        radius = torch.where(half > 0, 0.5 * (half + root), 2.0 * alpha * length / (root - half))
+        factor = (alpha + radius) / (alpha + radius + beta)
+        return self.centre + _scaled(offset, factor), -self._log_det(radius)
+
+    def _shape(self) -> tuple[Tensor, Tensor]:
+        alpha = self.log_alpha.exp()
+        return alpha, alpha * (nn.functional.softplus(self.stretch + _SOFTPLUS_ONE) - 1.0)
+
+    def _log_det(self, radius: Tensor) -> Tensor:
+        alpha, beta = self._shape()
+        h = 1.0 / (alpha + radius)
+        along = torch.log1p(alpha * beta * h * h)
+        return (self.features - 1) * torch.log1p(beta * h) + along
+
+
+def _length(offset: Tensor) -> Tensor:
+    return torch.sqrt((offset * offset).sum(dim=1) + MIN_SQUARED_DISTANCE)
+
+
+def _scaled(rows: Tensor, factor: Tensor) -> Tensor:
+    return rows * factor.reshape(-1, 1)
