@@ -22,6 +22,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^torch==' constraints.txt)" -c constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[ray,train,dev]'
 	@touch $(STAMP)
+	@echo "ready: make serve, or source $(VENV)/bin/activate and logdet --help"
 
 check: setup ## Format, lint, types, import rules
 	$(BIN)/ruff format --check .

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 MAX_LISTED = 24
 # Lines printed over a whole fit when there is no terminal to draw a bar on.
 PLAIN_LINES = 10
+# Narrow, so that the numbers beside it fit an ordinary terminal.
+BAR_WIDTH = 16
 
 
 def show_columns(prepared: Prepared, source: str) -> None:
@@ -70,7 +72,7 @@ def training_progress(epochs: int) -> Iterator[Callable[[EpochReport], None]]:
         return
     columns: list[ProgressColumn] = [
         TextColumn("epoch {task.completed:.0f}/{task.total:.0f}"),
-        BarColumn(),
+        BarColumn(bar_width=BAR_WIDTH),
         _NatsColumn(),
     ]
     with Progress(*columns, console=console) as progress:
@@ -99,7 +101,7 @@ def show_published(published: Published, checkpoint: Path) -> None:
         ("onnxruntime vs float64", _summary(accuracy.log_prob_error, "nats")),
         ("file size", f"{_size(published):,} bytes"),
         (
-            "seconds",
+            "seconds of the fit",
             f"{manifest.provenance.training_seconds:.1f} "
             f"({published.epochs} epochs, best {published.best_epoch})",
         ),
@@ -116,6 +118,7 @@ def show_published(published: Published, checkpoint: Path) -> None:
     console.print(f"published {manifest.name}/{manifest.version} in {published.folder}")
     console.print(grid)
     console.print(f"checkpoint {checkpoint}", soft_wrap=True)
+    console.print(f"next: logdet score {manifest.name} FILE", highlight=False)
 
 
 def _console() -> Console:
@@ -135,7 +138,7 @@ def _nats(report: EpochReport) -> str:
     minutes, seconds = divmod(round(report.seconds_left), 60)
     return (
         f"train {report.train_nats:.3f}  validation {report.validation_nats:.3f}  "
-        f"best {report.best_nats:.3f} nats  {minutes}:{seconds:02d} left"
+        f"best {report.best_nats:.3f} nats  up to {minutes}:{seconds:02d} left"
     )
 
 

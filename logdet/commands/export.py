@@ -26,7 +26,7 @@ def export(checkpoint: Path, data: Path | None, root: Path) -> None:
     """
     from logdet.commands.train import load_data
     from logdet.errors import user_errors
-    from logdet.training_view import publishing, show_published
+    from logdet.training_view import publishing, show_next_version, show_published
     from training.checkpoint import load
     from training.run import Run
 
@@ -34,9 +34,12 @@ def export(checkpoint: Path, data: Path | None, root: Path) -> None:
         recipe, origin, _ = load(checkpoint)
         if data is None and recipe.data is None:
             data = Path(origin.source)
+        if data is not None and not data.is_file():
+            raise ValueError(f"the rows of this run are not at {data}: say where with --data FILE")
         table, source = load_data(recipe, data)
         run = Run(recipe, table, source, origin.command, checkpoint.parent)
         state = run.saved_state(checkpoint)
+        show_next_version(root, recipe.name)
         with publishing(state.epoch, state.best_epoch):
             published = run.publish(state, root)
         show_published(published, checkpoint)

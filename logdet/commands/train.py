@@ -65,11 +65,15 @@ def train(  # noqa: PLR0913  one parameter an option
         show_published,
         training_progress,
     )
-    from training.recipes import read_recipe
-    from training.run import Run
+    from training.checkpoint import load
+    from training.recipes import read_recipe, resumed
+    from training.run import CHECKPOINT_FILE, Run
 
     with user_errors():
         chosen = _settled(read_recipe(recipe, settings), name, data)
+        if resume:
+            saved, _, _ = load(runs / chosen.name / CHECKPOINT_FILE)
+            chosen = resumed(saved, chosen, settings)
         table, source = _rows(chosen, data)
         run = Run(chosen, table, source, _command_line(), runs / chosen.name)
         state = _first_state(run, resume, restart)
@@ -78,11 +82,11 @@ def train(  # noqa: PLR0913  one parameter an option
         try:
             with training_progress(chosen.fit.epochs) as report:
                 state = run.fit(state, report)
+            with publishing(state.epoch, state.best_epoch):
+                published = run.publish(state, root)
         except KeyboardInterrupt:
             _explain_interruption(run.checkpoint, state)
             raise
-        with publishing(state.epoch, state.best_epoch):
-            published = run.publish(state, root)
         show_published(published, run.checkpoint)
 
 
@@ -142,7 +146,9 @@ def _settled(recipe: Recipe, name: str | None, data: Path | None) -> Recipe:
 
 
 def _explain_interruption(checkpoint: Path, state: FitState) -> None:
-    if state.parameters:  # a file alone may be an earlier run's
+    if state.finished:
+        click.echo(f"stopped before publishing; logdet export {checkpoint} does that", err=True)
+    elif state.parameters:  # a file alone may be an earlier run's
         click.echo(f"stopped; {checkpoint} holds the last whole epoch: --resume goes on", err=True)
     else:
         click.echo("stopped before the first epoch was done; nothing was kept", err=True)

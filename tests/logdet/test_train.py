@@ -75,14 +75,9 @@ def test_the_next_version_of_a_bundle_is_announced_before_the_fit(
     assert "pump_data has version 1: this run publishes version 2 beside it" in result.output
 
 
-@pytest.mark.serve
-def test_ctrl_c_keeps_the_last_epoch_and_resume_goes_on(csv: Path, tmp_path: Path) -> None:
-    settings = [*SMALL, "--set", "patience=100000", *places(tmp_path), "--name", "pumps"]
-    command = [sys.executable, "-m", "logdet", "train", "table", "--data", str(csv), *settings]
-    checkpoint = tmp_path / "runs" / "pumps" / "checkpoint.pt"
-    process = subprocess.Popen(
-        [*command, "--set", "epochs=100000"], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL
-    )
+def interrupted(command: list[str], checkpoint: Path) -> tuple[int, bytes]:
+    """Run a command, send it Ctrl-C once there is a checkpoint; exit code and stderr."""
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + STARTED_WITHIN_S
         while not checkpoint.is_file() and time.monotonic() < deadline:
@@ -92,7 +87,16 @@ def test_ctrl_c_keeps_the_last_epoch_and_resume_goes_on(csv: Path, tmp_path: Pat
     finally:
         process.kill()
         process.wait()
-    assert process.returncode == 130
+    return process.returncode, stderr
+
+
+@pytest.mark.serve
+def test_ctrl_c_keeps_the_last_epoch_and_resume_goes_on(csv: Path, tmp_path: Path) -> None:
+    settings = [*SMALL, "--set", "patience=100000", *places(tmp_path), "--name", "pumps"]
+    command = [sys.executable, "-m", "logdet", "train", "table", "--data", str(csv), *settings]
+    checkpoint = tmp_path / "runs" / "pumps" / "checkpoint.pt"
+    code, stderr = interrupted([*command, "--set", "epochs=100000"], checkpoint)
+    assert code == 130
     assert b"--resume goes on" in stderr
     assert b"Traceback" not in stderr
     assert not (tmp_path / "bundles").exists()
@@ -102,11 +106,18 @@ def test_ctrl_c_keeps_the_last_epoch_and_resume_goes_on(csv: Path, tmp_path: Pat
     again = run("train", "table", "--data", csv, *settings)
     assert again.exit_code == 1
     assert "add --resume to go on, or --restart" in again.stderr
+    rate = ["--set", "learning_rate=0.1", "--resume"]
+    faster = run("train", "table", "--data", csv, *settings, *rate)
+    assert faster.exit_code == 1
+    assert "only epochs, patience, max_seconds, threads may change" in faster.stderr
     done = load(checkpoint)[2].epoch
     resumed = run(
         "train", "table", "--data", csv, *settings, "--set", f"epochs={done + 1}", "--resume"
     )
     assert resumed.exit_code == 0, resumed.output
+    recipe = read_bundle(tmp_path / "bundles" / "pumps" / "1").manifest.provenance.recipe
+    assert recipe["fit"]["patience"] == 100000
+    assert recipe["fit"]["epochs"] == done + 1
     assert load(checkpoint)[2].epoch == done + 1
     assert versions(tmp_path / "bundles", "pumps") == [1]
 

@@ -11,7 +11,7 @@ from training.recipes.config import (
     Recipe,
     SplineCouplingConfig,
 )
-from training.recipes.read import read_recipe, shipped_recipes
+from training.recipes.read import read_recipe, resumed, shipped_recipes
 
 __all__ = [
     "FAMILIES",
@@ -24,5 +24,6 @@ __all__ = [
     "Recipe",
     "SplineCouplingConfig",
     "read_recipe",
+    "resumed",
     "shipped_recipes",
 ]

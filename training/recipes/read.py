@@ -17,6 +17,8 @@ _SECTIONS: dict[str, set[str]] = {
     "model": {field for family in get_args(FamilyConfig) for field in family.model_fields},
     "fit": set(FitConfig.model_fields),
 }
+# Fields of the fit that an interrupted run may go on with changed.
+RESUMABLE = ("epochs", "patience", "max_seconds", "threads")
 
 
 def shipped_recipes() -> dict[str, Path]:
@@ -53,6 +55,34 @@ def read_recipe(name_or_path: str, settings: Sequence[str] = ()) -> Recipe:
         raise ValueError(f"recipe: {where}: {first['msg']}{got}") from error
 
 
+def resumed(saved: Recipe, asked: Recipe, settings: Sequence[str]) -> Recipe:
+    """The recipe of an interrupted run, with what may be changed on the way.
+
+    Args:
+        saved: The run's own.
+        asked: What the command line amounts to.
+        settings: Those of its settings that were typed.
+
+    Raises:
+        ValueError: If a setting would make the finished run one that no recipe describes.
+    """
+    changed = {}
+    for setting in settings:
+        section, field = _place(setting.partition("=")[0])
+        before, after = (getattr(recipe, section) for recipe in (saved, asked))
+        if field:
+            before, after = getattr(before, field, None), getattr(after, field)
+        if before == after:
+            continue
+        if section != "fit" or field not in RESUMABLE:
+            raise ValueError(
+                "--resume goes on with the run's own settings and only "
+                f"{', '.join(RESUMABLE)} may change, got {setting}"
+            )
+        changed[field] = after
+    return saved.model_copy(update={"fit": saved.fit.model_copy(update=changed)})
+
+
 def _parse(text: str, what: str) -> Any:  # noqa: ANN401
     try:
         return yaml.safe_load(text)
@@ -66,14 +96,20 @@ def _apply(document: dict[str, Any], setting: str) -> None:
     if not equals or not key:
         raise ValueError(f"expected --set KEY=VALUE, got {setting!r}")
     value = _parse(text, f"--set {key}")
-    section, dot, field = key.partition(".")
-    if not dot and section not in Recipe.model_fields:
-        owners = [name for name, fields in _SECTIONS.items() if section in fields]
-        if len(owners) != 1:
-            known = set(Recipe.model_fields).union(*_SECTIONS.values())
-            raise ValueError(f"no setting {key!r}; there are: {', '.join(sorted(known))}")
-        section, field = owners[0], section
+    section, field = _place(key)
     if field:
         document[section] = {**(document.get(section) or {}), field: value}
     else:
         document[section] = value
+
+
+def _place(key: str) -> tuple[str, str]:
+    """Section and field of a setting's key; the field of a whole section is empty."""
+    section, dot, field = key.partition(".")
+    if dot or section in Recipe.model_fields:
+        return section, field
+    owners = [name for name, fields in _SECTIONS.items() if section in fields]
+    if len(owners) != 1:
+        known = set(Recipe.model_fields).union(*_SECTIONS.values())
+        raise ValueError(f"no setting {key!r}; there are: {', '.join(sorted(known))}")
+    return owners[0], section
