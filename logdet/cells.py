@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Literal
 
 import numpy as np
@@ -17,6 +18,8 @@ Missing = Literal["refuse", "nan"]
 REPORTED = 10
 _SHOWN = 40
 _NO_VALUE = ("", "na", "n/a", "nan", "null", "none")
+_PADDED = r"^[+-]?0\d"
+_LONG = r"^[+-]?\d{16,}$"
 _NUMBER = r"^[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf|infinity)$"
 
 
@@ -44,6 +47,30 @@ def to_float64(frame: Frame, names: Sequence[str], missing: Missing) -> NDArray[
 
 
 def typed(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Text as numbers if every cell is a number or missing (then a null), else as it is.
+
+    Whole numbers are int64 if none is missing and all fit. Words for a missing value among no
+    numbers stay words, and so do names made of digits: with leading zeros, or too long for a
+    float64.
+    """
+    text = pc.ascii_lower(pc.utf8_trim_whitespace(column))
+    is_number = pc.match_substring_regex(text, _NUMBER)
+    is_missing = pc.is_in(text, value_set=pa.array(_NO_VALUE))
+    if not pc.all(pc.or_(is_number, is_missing)).as_py():
+        return column
+    if not pc.any(is_number).as_py() and pc.any(pc.not_equal(text, "")).as_py():
+        return column
+    if pc.any(pc.match_substring_regex(text, _PADDED)).as_py():
+        return column
+    if not pc.any(is_missing).as_py():
+        with suppress(pa.ArrowInvalid):
+            return pc.cast(pc.utf8_ltrim(text, "+"), pa.int64())
+    if pc.any(pc.match_substring_regex(text, _LONG)).as_py():
+        return column
+    return pc.cast(pc.if_else(is_number, text, None), pa.float64())
+
+
+def typed_as_written(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Text as numbers where they would be written as the same text again, else as it is."""
     text = pc.if_else(pc.equal(column, ""), None, column)
     for kind in (pa.int64(), pa.float64()):
@@ -54,6 +81,17 @@ def typed(column: pa.ChunkedArray) -> pa.ChunkedArray:
         if pc.cast(numbers, pa.string()).equals(text.cast(pa.string())):
             return numbers
     return column
+
+
+def is_exact(column: pa.ChunkedArray) -> bool:
+    """Whether a column holds numbers, and float64 can hold each of them."""
+    if pa.types.is_string(column.type):
+        return False
+    try:
+        pc.cast(column, pa.float64())
+    except pa.ArrowInvalid:
+        return False
+    return True
 
 
 def _cast(frame: Frame, name: str, column: pa.ChunkedArray) -> NDArray[np.float64]:

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
-
-if TYPE_CHECKING:
-    from exported.bundle import Bundle
 
 DEFAULT_BUNDLES = Path("exported/bundles")
 
@@ -72,13 +68,6 @@ def find(bundles: Path, model: Reference) -> Path:
     from exported.bundle import locate
 
     return locate(bundles, model.name, model.version)
-
-
-def read(bundles: Path, model: Reference) -> Bundle:
-    """The verified bundle that was named."""
-    from exported.bundle import read_bundle
-
-    return read_bundle(find(bundles, model))
 
 
 out_option = click.option(

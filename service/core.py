@@ -163,7 +163,7 @@ class Core:
 
     async def decode(self, served: Served, z: NDArray[np.floating]) -> Decoded:
         """Rows at given latents of shape ``(rows, latent_features)``."""
-        check_count(len(z), self.config.limit_rows, served.model.manifest.name)
+        check_count(len(z), self.config.limit_rows, served.model.manifest.name, "decode")
         with self._working():
             out = await self._run(served.decode, len(z), z[0].nbytes, lambda a, b: z[a:b])
         decoded = Decoded(*out)
@@ -177,7 +177,7 @@ class Core:
         model = served.model
         if n < 1:
             raise invalid(f"expected 'n' to be at least 1, got {n}")
-        check_count(n, self.config.limit_rows, model.manifest.name)
+        check_count(n, self.config.limit_rows, model.manifest.name, "sample")
         if seed is not None and not 0 <= seed <= MAX_SEED:
             raise invalid(f"expected 'seed' between 0 and {MAX_SEED}, got {seed}")
         if not 0.0 <= temperature < np.inf:
@@ -198,7 +198,7 @@ class Core:
     async def _evaluate(
         self, served: Served, operation: str, x: NDArray[np.floating]
     ) -> Evaluated:
-        check_count(len(x), self.config.limit_rows, served.model.manifest.name)
+        check_count(len(x), self.config.limit_rows, served.model.manifest.name, operation)
         with self._working():
             out = await self._run(served.evaluate, len(x), x[0].nbytes, lambda a, b: x[a:b])
         evaluated = Evaluated(*out)

@@ -17,6 +17,11 @@ from service.errors import ErrorKind, ServiceError, invalid
 
 _NUMERIC = frozenset({int, float, type(None)})
 _SHOWN_NAMES = 10
+_COMMANDS = {
+    "log_prob": "logdet score {} FILE",
+    "score": "logdet score {} FILE",
+    "sample": "logdet sample {} -n N",
+}
 
 
 def table(value: object, names: Sequence[str], field: str = "rows") -> NDArray[np.float64]:
@@ -56,17 +61,19 @@ def table(value: object, names: Sequence[str], field: str = "rows") -> NDArray[n
         raise _wrong_value(value, names, field) from None
 
 
-def check_count(count: int, limit: int, model: str) -> None:
+def check_count(count: int, limit: int, model: str, operation: str) -> None:
     """Refuse more rows than one request may have.
 
     Raises:
-        ServiceError: With the command that scores a file of any length.
+        ServiceError: With the command that has no such limit, if the operation has one.
     """
     if count > limit:
+        command = _COMMANDS.get(operation)
+        instead = f"the command '{command.format(model)}' or " if command else ""
         raise ServiceError(
             ErrorKind.TOO_LARGE,
-            f"expected at most {limit} rows a request, got {count}; for more, use the command "
-            f"'logdet score {model} FILE' or several requests",
+            f"expected at most {limit} rows a request, got {count}; for more, use {instead}"
+            "several requests",
         )
 
 

@@ -127,7 +127,7 @@ class Runtime:
             return cuda
         if provider == "cuda":
             raise StartError(f"provider cuda was asked for, but {reason}; use cpu or auto")
-        log.info("provider auto chose cpu: %s", reason)
+        log.info("provider auto: graphs run on the CPU (no usable CUDA device here)")
         return cpu
 
     def defect(self) -> str | None:

@@ -125,7 +125,7 @@ def describe_graphs(
             opset=OPSET,
             inputs=tuple(inputs),
             outputs=tuple(outputs),
-            passes=1,
+            passes=spec.passes,
         )
     return graphs
 

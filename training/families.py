@@ -10,19 +10,29 @@ import torch
 from training.bijections import (
     ActNorm,
     Affine,
+    Autoregressive,
     Bijection,
     Chain,
     Coupling,
     ElementwiseMap,
     ElementwiseSpline,
+    Inverse,
     LULinear,
     Planar,
     Radial,
     RationalQuadratic,
     Shift,
 )
-from training.networks import MultiHead
-from training.recipes import FamilyConfig, NiceConfig, RealNVPConfig, SplineCouplingConfig
+from training.networks import MaskedMultiHead, MultiHead
+from training.recipes import (
+    FamilyConfig,
+    IAFConfig,
+    MAFConfig,
+    NiceConfig,
+    RealNVPConfig,
+    SplineAutoregressiveConfig,
+    SplineCouplingConfig,
+)
 
 
 def build(config: FamilyConfig, features: int, generator: torch.Generator) -> Chain:
@@ -59,10 +69,25 @@ def _nsf(config: SplineCouplingConfig, features: int) -> Bijection | None:
 _LAYERS: dict[str, Callable[[Any, int], Bijection | None]] = {
     "planar": lambda config, features: Planar(features),
     "radial": lambda config, features: Radial(features),
+    "maf": lambda config, features: _autoregressive(config, features, Affine()),
+    "iaf": lambda config, features: Inverse(_autoregressive(config, features, Affine())),
+    "nsf_ar": lambda config, features: _autoregressive(
+        config, features, RationalQuadratic(config.bins, config.tail_bound)
+    ),
     "nice": _nice,
     "realnvp": _realnvp,
     "nsf": _nsf,
 }
+
+
+def _autoregressive(
+    config: MAFConfig | IAFConfig | SplineAutoregressiveConfig,
+    features: int,
+    elementwise: ElementwiseMap,
+) -> Autoregressive:
+    sizes = elementwise.parameters_per_scalar()
+    conditioner = MaskedMultiHead(features, config.hidden, sizes)
+    return Autoregressive(features, conditioner, elementwise)
 
 
 def _coupling(

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from training.bijections import Bijection, Chain, Linear
+from training.networks import unmask
 
 
 class StandardNormal(nn.Module):
@@ -43,10 +44,13 @@ class Flow(nn.Module):
 def folded(chain: Chain) -> Chain:
     """The same map in float64 with every run of affine layers folded into one :class:`Linear`.
 
-    Inverses and log-dets become constants, so an exported graph holds no linear solve.
+    Inverses and log-dets become constants, so an exported graph holds no linear solve; masks are
+    multiplied into the weights.
     """
     layers: list[Bijection] = []
-    for bijection in _flattened(copy.deepcopy(chain).double().eval().bijections):
+    copied = copy.deepcopy(chain).double().eval()
+    unmask(copied)
+    for bijection in _flattened(copied.bijections):
         affine = bijection.as_affine()
         if affine is None:
             layers.append(bijection)

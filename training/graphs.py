@@ -30,12 +30,14 @@ class GraphSpec:
         example: Input of a few rows.
         inputs: Input names.
         outputs: Output names.
+        passes: Network evaluations that one call costs one after the other.
     """
 
     module: nn.Module
     example: Tensor
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    passes: int
 
 
 class LogProbGraph(nn.Module):
@@ -98,6 +100,7 @@ def table_graphs(density: Flow, columns: Columns) -> dict[str, GraphSpec]:
     wide = torch.float64 if columns.needs_float64_input() else torch.float32
     units = Standardise(units.centre.to(wide), units.scale.to(wide))
     layers = folded(layers).float()
+    encode_passes, decode_passes = layers.passes()
     example = torch.tensor([[column.centre for column in columns.all]], dtype=wide)
     latent = torch.zeros(EXAMPLE_ROWS, len(columns.modelled))
     return {
@@ -106,8 +109,11 @@ def table_graphs(density: Flow, columns: Columns) -> dict[str, GraphSpec]:
             example.repeat(EXAMPLE_ROWS, 1),
             ("x",),
             ("log_prob", "z", "log_det"),
+            encode_passes,
         ),
-        "decode": GraphSpec(DecodeGraph(columns, units, layers), latent, ("z",), ("x", "log_det")),
+        "decode": GraphSpec(
+            DecodeGraph(columns, units, layers), latent, ("z",), ("x", "log_det"), decode_passes
+        ),
     }
 
 

@@ -44,3 +44,71 @@ class MultiHead(nn.Module):
         """Map ``(batch, inputs)`` to one ``(batch, size)`` per head."""
         hidden = self.trunk(rows)
         return tuple(head(hidden) for head in self.heads)
+
+
+class MaskedLinear(nn.Linear):
+    """A linear layer some of whose weights are zero and stay so.
+
+    Args:
+        mask: Shape ``(outputs, inputs)``, True where an input may be seen.
+    """
+
+    mask: Tensor
+
+    def __init__(self, mask: Tensor) -> None:
+        super().__init__(mask.shape[1], mask.shape[0])
+        self.register_buffer("mask", mask.to(self.weight.dtype))
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """See :class:`torch.nn.Linear`."""
+        return nn.functional.linear(rows, self.weight * self.mask, self.bias)
+
+
+class MaskedMultiHead(nn.Module):
+    """A multilayer perceptron whose outputs for feature i see only the features before i.
+
+    Args:
+        features: Size of a row going in.
+        hidden: Widths of the hidden layers.
+        sizes: Of each head, numbers per feature.
+
+    References:
+        Germain et al., MADE (2015), section 4. https://arxiv.org/abs/1502.03509
+    """
+
+    def __init__(self, features: int, hidden: Sequence[int], sizes: Sequence[int]) -> None:
+        super().__init__()
+        degrees = torch.arange(1, features + 1)
+        layers: list[nn.Module] = []
+        seen = degrees
+        for width in hidden:
+            units = torch.arange(width) % max(1, features - 1) + 1
+            layers += [MaskedLinear(units[:, None] >= seen[None, :]), nn.ReLU()]
+            seen = units
+        self.trunk = nn.Sequential(*layers)
+        allowed = degrees[:, None] > seen[None, :]
+        self.heads = nn.ModuleList(
+            MaskedLinear(allowed.repeat_interleave(size, dim=0)) for size in sizes
+        )
+        with torch.no_grad():
+            for head in self.heads:
+                for parameter in head.parameters():
+                    parameter.mul_(HEAD_SCALE)
+
+    def forward(self, rows: Tensor) -> tuple[Tensor, ...]:
+        """Map ``(batch, features)`` to one ``(batch, features * size)`` per head."""
+        hidden = self.trunk(rows)
+        return tuple(head(hidden) for head in self.heads)
+
+
+@torch.no_grad()
+def unmask(module: nn.Module) -> None:
+    """Replace every masked layer inside a module by a plain one with zeros in its weight."""
+    for name, child in module.named_children():
+        if isinstance(child, MaskedLinear):
+            plain = nn.Linear(child.in_features, child.out_features).to(child.weight)
+            plain.weight.copy_(child.weight * child.mask)
+            plain.bias.copy_(child.bias)
+            setattr(module, name, plain)
+        else:
+            unmask(child)

@@ -58,15 +58,25 @@ def score(
     with user_errors():
         if output is not None:
             extension(output)
+            _refuse_overwriting(file, output)
         loaded = open_model(bundles, model, provider)
         frame = _read(file)
         features = _features(loaded.manifest, frame)
-        scores = score_rows(loaded, to_float64(frame, features, "nan"), alpha)
+        x = to_float64(frame, features, "nan")
+        scores = score_rows(loaded, x, alpha)
         if output is None:
             click.echo(_summary(scores, frame))
         else:
-            write_table(output, _with_scores(frame, scores))
+            given = _given(frame, dict(zip(features, x.T, strict=True)), output)
+            write_table(output, _with_scores(given, scores))
             click.echo(_sentence(scores, output))
+
+
+def _refuse_overwriting(file: Path, output: Path) -> None:
+    from logdet.errors import UserError
+
+    if output.exists() and file.exists() and output.samefile(file):
+        raise UserError(f"expected another file than the input {file} as output, got {output}")
 
 
 def _read(file: Path) -> Frame:
@@ -97,12 +107,21 @@ def _features(manifest: Manifest, frame: Frame) -> Sequence[str]:
     return features
 
 
-def _with_scores(frame: Frame, scores: Scores) -> Columns:
-    from logdet.cells import typed
+def _given(frame: Frame, features: Columns, output: Path) -> Columns:
+    """The file's own columns as the output can hold them: only CSV keeps how numbers looked."""
+    from logdet.cells import is_exact, typed, typed_as_written
+    from logdet.files import extension
 
     given = {name: frame.columns.column(name) for name in frame.names}
-    if frame.is_text:
-        given = {name: typed(column) for name, column in given.items()}
+    if not frame.is_text:
+        return given
+    if extension(output).startswith(".csv"):
+        return {name: typed_as_written(column) for name, column in given.items()}
+    numbers = {name: typed(column) for name, column in given.items()}
+    return numbers | {name: x for name, x in features.items() if not is_exact(numbers[name])}
+
+
+def _with_scores(given: Columns, scores: Scores) -> Columns:
     added = scores.columns()
     replaced = [name for name in given if name in added]
     if replaced:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -32,15 +34,18 @@ def verify(model: Reference, bundles: Path, provider: Literal["auto", "cpu", "cu
 
     Exits with 1 if an output is further from the golden one than the manifest allows.
     """
+    from exported.bundle import read_bundle
     from logdet.errors import user_errors
-    from logdet.options import read
+    from logdet.options import find
     from logdet.text import aligned
     from service.runtime import Runtime
 
     with user_errors():
-        bundle = read(bundles, model)
+        folder = find(bundles, model)
         runtime = Runtime.choose(provider, sessions=1)
-        results = _compare(bundle, runtime)
+        with _named(folder):
+            bundle = read_bundle(folder)
+            results = _compare(bundle, runtime)
     manifest = bundle.manifest
     rows = [_row(manifest, result) for result in results]
     click.echo(aligned([("graph", "output", "largest error", "tolerance", ""), *rows]))
@@ -55,6 +60,17 @@ def verify(model: Reference, bundles: Path, provider: Literal["auto", "cpu", "cu
     click.echo(
         f"{manifest.name}/{manifest.version} is as its manifest says, on {runtime.provider}"
     )
+
+
+@contextmanager
+def _named(folder: Path) -> Iterator[None]:
+    from exported.errors import BundleError
+    from logdet.errors import UserError
+
+    try:
+        yield
+    except BundleError as error:
+        raise UserError(f"{folder.parent.name}/{folder.name} is refused: {error}") from error
 
 
 def _compare(bundle: Bundle, runtime: Runtime) -> list[Replayed]:

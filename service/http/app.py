@@ -98,6 +98,7 @@ class App:
             Route("/healthz", pages.health),
             Route("/openapi.json", self._describe),
             Route("/docs", docs.page),
+            Route("/docs/", docs.page),
             Route("/docs/{file}", docs.file),
             Route("/", pages.root),
         ]

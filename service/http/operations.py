@@ -59,13 +59,13 @@ class Operations:
 
     async def log_prob(self, served: Served, body: Body) -> Body:
         """Rows to log-densities."""
-        out = await self._core.log_prob(served, self._rows(served, body))
+        out = await self._core.log_prob(served, self._rows(served, body, "log_prob"))
         return {"log_prob": out.log_prob, "status": _names(out.status)}
 
     async def score(self, served: Served, body: Body) -> Body:
         """Rows to decisions."""
         alpha = optional(body, "alpha", number)
-        scored = await self._core.score(served, self._rows(served, body), alpha)
+        scored = await self._core.score(served, self._rows(served, body, "score"), alpha)
         decision = scored.decision
         undecided = np.isnan(decision.p_value)
         return {
@@ -79,12 +79,14 @@ class Operations:
 
     async def encode(self, served: Served, body: Body) -> Body:
         """Rows to latents."""
-        out = await self._core.encode(served, self._rows(served, body))
+        out = await self._core.encode(served, self._rows(served, body, "encode"))
         return {"z": out.z, "log_det": out.log_det, "status": _names(out.status)}
 
     async def decode(self, served: Served, body: Body) -> Body:
         """Latents to rows."""
-        z = self._table(served, required(body, "z"), served.latents, "z")
+        z = required(body, "z")
+        self._check_count(served, z, "decode")
+        z = table(z, served.latents, "z")
         out = await self._core.decode(served, z)
         return {"rows": out.x, "log_prob": out.log_prob, "status": _names(out.status)}
 
@@ -102,16 +104,15 @@ class Operations:
             "status": _names(rows.status),
         }
 
-    def _rows(self, served: Served, body: Body) -> NDArray[np.float64]:
-        return self._table(served, required(body, "rows"), served.columns, "rows")
+    def _rows(self, served: Served, body: Body, operation: str) -> NDArray[np.float64]:
+        rows = required(body, "rows")
+        self._check_count(served, rows, operation)
+        return table(rows, served.columns)
 
-    def _table(
-        self, served: Served, value: object, names: tuple[str, ...], field: str
-    ) -> NDArray[np.float64]:
+    def _check_count(self, served: Served, value: object, operation: str) -> None:
         if isinstance(value, list):  # before the work of turning too many rows into numbers
             limit = self._core.config.limit_rows
-            check_count(len(value), limit, served.model.manifest.name)
-        return table(value, names, field)
+            check_count(len(value), limit, served.model.manifest.name, operation)
 
 
 HANDLERS: dict[str, Handler] = {

@@ -237,6 +237,7 @@ def test_the_documentation_needs_no_other_server(api: httpx.Client) -> None:
     page = api.get("/docs")
     assert page.status_code == 200
     assert "//" not in page.text
+    assert api.get("/docs/").text == page.text
     for file in ("swagger-ui.css", "swagger-ui-bundle.js", "start.js"):
         assert f"/docs/{file}" in page.text
         assert api.get(f"/docs/{file}").status_code == 200

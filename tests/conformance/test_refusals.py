@@ -72,7 +72,7 @@ BODIES: dict[str, tuple[str, Any, int, str, list[str]]] = {
     "z too short": ("decode", {"z": [[1.0]]}, 400, "invalid_input", ["3", "1"]),
     "n negative": ("sample", {"n": -1}, 400, "invalid_input", ["-1"]),
     "n nought": ("sample", {"n": 0}, 400, "invalid_input", ["at least 1"]),
-    "n huge": ("sample", {"n": 10**12}, 413, "too_large", ["262144"]),
+    "n huge": ("sample", {"n": 10**12}, 413, "too_large", ["262144", "logdet sample gauss -n N"]),
     "n fraction": ("sample", {"n": 1.5}, 400, "invalid_input", ["whole"]),
     "n boolean": ("sample", {"n": True}, 400, "invalid_input", ["whole"]),
     "n missing": ("sample", {}, 400, "invalid_input", ["'n'"]),

@@ -1,5 +1,6 @@
 """Every way in which a bundle on disk can be wrong, each with its own sentence."""
 
+import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -19,13 +20,17 @@ def test_a_changed_byte_is_refused(folder: Path) -> None:
     content = bytearray(path.read_bytes())
     content[5] ^= 1
     path.write_bytes(content)
-    with pytest.raises(BundleInvalidError, match=r"log_prob\.onnx is not the file .* sha256"):
+    with pytest.raises(
+        BundleInvalidError, match=r"log_prob\.onnx is not the file .* sha256"
+    ) as refused:
         read_bundle(folder)
+    assert f"bytes of sha256 {hashlib.sha256(content).hexdigest()[:12]}...)" in str(refused.value)
 
 
-def test_a_truncated_file_is_refused(folder: Path) -> None:
+@pytest.mark.parametrize("kept", [-1, 0])
+def test_a_truncated_file_is_refused(folder: Path, kept: int) -> None:
     path = folder / "golden.npz"
-    path.write_bytes(path.read_bytes()[:-1])
+    path.write_bytes(path.read_bytes()[:kept])
     with pytest.raises(BundleInvalidError, match=r"golden\.npz is not the file .* bytes"):
         read_bundle(folder)
 

@@ -1,4 +1,5 @@
 import gzip
+import math
 import os
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from logdet import csv_file, files, npz_file
-from logdet.cells import typed
+from logdet.cells import typed, typed_as_written
 from logdet.errors import TableError
 from logdet.files import EXTENSIONS, read_table, write_table
 
@@ -258,7 +259,33 @@ def test_equal_columns_give_equal_compressed_bytes(tmp_path: Path) -> None:
 def test_text_becomes_numbers_only_where_the_same_text_comes_back(
     text: list[str], kind: pa.DataType
 ) -> None:
-    assert typed(pa.chunked_array([text])).type == kind
+    assert typed_as_written(pa.chunked_array([text])).type == kind
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "values"),
+    [
+        (["1", "+2", " 3"], pa.int64(), [1, 2, 3]),
+        (["1", ""], pa.float64(), [1.0, None]),
+        (["1.50", "NA", "inf"], pa.float64(), [1.5, None, math.inf]),
+        (["2.0", "1e1"], pa.float64(), [2.0, 10.0]),
+        (["1", "2" * 30], pa.string(), ["1", "2" * 30]),
+        (["12345678901234567", ""], pa.string(), ["12345678901234567", ""]),
+        (["12345678901234567"], pa.int64(), [12345678901234567]),
+        (["007", "12"], pa.string(), ["007", "12"]),
+        (["0", "0.50"], pa.float64(), [0.0, 0.5]),
+        (["", ""], pa.float64(), [None, None]),
+        (["none", ""], pa.string(), ["none", ""]),
+        (["true", "false"], pa.string(), ["true", "false"]),
+        (["1.50", "b"], pa.string(), ["1.50", "b"]),
+    ],
+)
+def test_text_becomes_numbers_where_every_cell_is_one_or_missing(
+    text: list[str], kind: pa.DataType, values: list
+) -> None:
+    column = typed(pa.chunked_array([text]))
+    assert column.type == kind
+    assert column.to_pylist() == values
 
 
 def _full_disk(*_: object) -> None:

@@ -28,6 +28,13 @@ def test_models_tells_of_a_bundle_it_cannot_read(run: Run, bundles: Path) -> Non
     assert "broken/1 is refused: manifest.json is not JSON" in result.stderr
 
 
+def test_models_lists_a_damaged_bundle_without_reading_its_graphs(run: Run, bundles: Path) -> None:
+    (bundles / "gauss" / "2" / "log_prob.onnx").write_bytes(b"")
+    result = run("models")
+    assert result.exit_code == 0
+    assert lines(result.stdout)[1][:2] == ["gauss", "1,2"]
+
+
 def test_models_without_bundles_says_how_to_get_one(run: Run, tmp_path: Path) -> None:
     result = run("models", "--bundles", tmp_path)
     assert result.exit_code == 1

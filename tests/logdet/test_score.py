@@ -45,6 +45,56 @@ def test_the_files_own_columns_come_back_as_they_were(run: Run, tmp_path: Path) 
         assert after.startswith(before + ",")
 
 
+@pytest.mark.parametrize("kind", [".parquet", ".npz"])
+def test_numbers_of_a_text_file_are_numbers_in_files_that_have_types(
+    run: Run, tmp_path: Path, kind: str
+) -> None:
+    output = tmp_path / f"scored{kind}"
+    text = "tag,pressure,flow,count,site,num\nab,9.50,-3.0,40,7.1,1.20\nc,+8,1e1,41,7.10,\n"
+    assert run("score", "gauss", "-", "-o", output, stdin=text).exit_code == 0
+    if kind == ".parquet":
+        table = parquet.read_table(output)
+        types = [str(table[name].type) for name in (*NAMES, "num", "tag")]
+        assert types == ["double", "double", "int64", "double", "double", "string"]
+        assert table["num"].to_pylist() == [1.2, None]
+    else:
+        with np.load(output) as scored:
+            assert "".join(scored[name].dtype.kind for name in (*NAMES, "num", "tag")) == "ffiffU"
+
+
+@pytest.mark.parametrize("site", ["7.1000", "", "NA", "true", str(2**53 + 1), "9" * 25])
+def test_a_scored_file_can_be_scored_again(run: Run, tmp_path: Path, site: str) -> None:
+    first, second = tmp_path / "first.parquet", tmp_path / "second.parquet"
+    text = f"pressure,flow,count,site\n36.5600,-3,40,{site}\n"
+    assert run("score", "gauss", "-", "-o", first, stdin=text).exit_code == 0
+    result = run("score", "gauss", first, "-o", second)
+    assert result.exit_code == 0, result.stderr
+    before, after = parquet.read_table(first), parquet.read_table(second)
+    assert after.schema == before.schema
+    assert repr(after.to_pydict()) == repr(before.to_pydict())  # NaN is not equal to itself
+
+
+@pytest.mark.parametrize("way", ["same", "spelling", "symbolic link", "hard link"])
+def test_the_input_is_not_overwritten(
+    run: Run, rows_file: Path, tmp_path: Path, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    output = Path("rows.csv" if way == "spelling" else "link.csv")
+    if way == "same":
+        output = rows_file
+    elif way == "symbolic link":
+        output.symlink_to(rows_file)
+    elif way == "hard link":
+        output.hardlink_to(rows_file)
+    before = rows_file.read_bytes()
+    result = run("score", "gauss", rows_file, "-o", output)
+    assert result.exit_code == 1
+    assert result.stderr == (
+        f"logdet: expected another file than the input {rows_file} as output, got {output}\n"
+    )
+    assert rows_file.read_bytes() == before
+
+
 def test_rows_that_have_no_density_keep_their_place(run: Run, tmp_path: Path) -> None:
     text = f"site,count,flow,pressure\n{SITE},40,-3,9\n{SITE},40,-3,\n{SITE},0.5,-3,9\n"
     result = run("score", "gauss", "-", "-o", tmp_path / "out.parquet", stdin=text)

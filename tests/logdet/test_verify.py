@@ -36,4 +36,4 @@ def test_verify_fails_on_a_changed_byte(run: Run, bundles: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1] + b"\x7f")
     result = run("verify", "gauss/1")
     assert result.exit_code == 1
-    assert result.stderr.startswith("logdet: calibration.npz is not the file")
+    assert result.stderr.startswith("logdet: gauss/1 is refused: calibration.npz is not the file")

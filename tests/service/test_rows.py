@@ -55,8 +55,19 @@ def test_long_names_and_texts_are_cut_in_messages() -> None:
     assert len(long.value.message) < 300
 
 
-def test_too_many_rows_are_refused_with_the_command_for_files() -> None:
-    check_count(5, 5, "m")
-    with pytest.raises(ServiceError, match="logdet score m FILE") as refused:
-        check_count(6, 5, "m")
+@pytest.mark.parametrize(
+    ("operation", "way"),
+    [
+        ("score", "use the command 'logdet score m FILE' or several requests"),
+        ("log_prob", "use the command 'logdet score m FILE' or several requests"),
+        ("sample", "use the command 'logdet sample m -n N' or several requests"),
+        ("encode", "for more, use several requests"),
+        ("decode", "for more, use several requests"),
+    ],
+)
+def test_too_many_rows_are_refused_with_another_way(operation: str, way: str) -> None:
+    check_count(5, 5, "m", operation)
+    with pytest.raises(ServiceError) as refused:
+        check_count(6, 5, "m", operation)
     assert refused.value.kind is ErrorKind.TOO_LARGE
+    assert refused.value.message.endswith(way)

@@ -73,10 +73,14 @@ def test_the_probe_is_a_valid_model() -> None:
 
 
 @pytest.mark.skipif(HAS_GPU, reason="says what happens without a GPU")
-def test_cuda_that_is_not_there_is_refused_and_auto_takes_the_cpu() -> None:
-    with pytest.raises(StartError, match="cuda"):
+def test_cuda_that_is_not_there_is_refused_and_auto_takes_the_cpu(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with pytest.raises(StartError, match=r"cuda was asked for, but .*onnxruntime"):
         Runtime.choose("cuda", sessions=1)
-    assert Runtime.choose("auto", sessions=1).provider == "cpu"
+    with caplog.at_level(logging.INFO):
+        assert Runtime.choose("auto", sessions=1).provider == "cpu"
+    assert caplog.messages == ["provider auto: graphs run on the CPU (no usable CUDA device here)"]
 
 
 @pytest.mark.skipif(not HAS_GPU, reason="needs a GPU")

@@ -13,11 +13,13 @@ from training.bijections import (
     ActNorm,
     Affine,
     ArcsinhTails,
+    Autoregressive,
     Bijection,
     Chain,
     Coupling,
     ElementwiseMap,
     ElementwiseSpline,
+    Inverse,
     Linear,
     LULinear,
     Planar,
@@ -27,7 +29,7 @@ from training.bijections import (
     Standardise,
 )
 from training.families import build
-from training.networks import MultiHead
+from training.networks import MaskedMultiHead, MultiHead
 from training.recipes import (
     FamilyConfig,
     NiceConfig,
@@ -45,6 +47,11 @@ def _coupling(features: int, elementwise: ElementwiseMap) -> Bijection:
     changed = features - kept
     heads = [changed * size for size in elementwise.parameters_per_scalar()]
     return Coupling(kept, changed, MultiHead(kept, (16,), heads), elementwise)
+
+
+def _autoregressive(features: int, elementwise: ElementwiseMap) -> Bijection:
+    conditioner = MaskedMultiHead(features, (16,), elementwise.parameters_per_scalar())
+    return Autoregressive(features, conditioner, elementwise)
 
 
 def _family(config: FamilyConfig, features: int) -> Bijection:
@@ -66,6 +73,9 @@ CASES: dict[str, Callable[[int], Bijection]] = {
     "additive coupling": lambda d: _coupling(d, Shift()),
     "affine coupling": lambda d: _coupling(d, Affine()),
     "spline coupling": lambda d: _coupling(d, RationalQuadratic(5, 4.0)),
+    "autoregressive affine": lambda d: _autoregressive(d, Affine()),
+    "autoregressive spline": lambda d: _autoregressive(d, RationalQuadratic(5, 4.0)),
+    "inverse autoregressive": lambda d: Inverse(_autoregressive(d, Affine())),
     "planar": Planar,
     "radial": Radial,
     "chain": lambda d: Chain(
@@ -164,3 +174,11 @@ def test_zero_parameters_are_the_identity(name: str) -> None:
     z, log_det = bijection.encode(x)
     assert torch.allclose(z, x, atol=1e-12)
     assert torch.allclose(log_det, torch.zeros(len(x)), atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["autoregressive affine", "autoregressive spline"])
+@pytest.mark.parametrize("features", [1, 2, 6])
+def test_autoregressive_layers_are_triangular(name: str, features: int) -> None:
+    jacobian = laws.jacobians(make(name, features, strained=True), rows(features)[2:])
+    assert (torch.triu(jacobian, diagonal=1) == 0).all()
+    assert features == 1 or (torch.tril(jacobian, diagonal=-1) != 0).any()

@@ -1,5 +1,6 @@
 """Invertible maps with tractable log-determinants. They know no data, files or configuration."""
 
+from training.bijections.autoregressive import Autoregressive, Inverse
 from training.bijections.base import Bijection, Chain
 from training.bijections.coupling import Coupling
 from training.bijections.elementwise import ActNorm, ArcsinhTails, Standardise
@@ -14,11 +15,13 @@ __all__ = [
     "ActNorm",
     "Affine",
     "ArcsinhTails",
+    "Autoregressive",
     "Bijection",
     "Chain",
     "Coupling",
     "ElementwiseMap",
     "ElementwiseSpline",
+    "Inverse",
     "LULinear",
     "Linear",
     "Planar",

@@ -27,6 +27,10 @@ class Bijection(nn.Module):
     def initialise(self, x: Tensor) -> None:
         """Set data-dependent parameters from a first batch ``(batch, features)``."""
 
+    def passes(self) -> tuple[int, int]:
+        """Network evaluations that encode and decode cost one after the other."""
+        return 1, 1
+
     def as_affine(self) -> tuple[Tensor, Tensor] | None:
         """``(weight, bias)`` when encode is ``x @ weight.T + bias``; export folds such layers."""
         return None
@@ -58,6 +62,11 @@ class Chain(Bijection):
             z, term = bijection.decode(z)
             log_det = log_det + term
         return z, log_det
+
+    def passes(self) -> tuple[int, int]:
+        """See :meth:`Bijection.passes`; of the costliest layer, as a measure of the family."""
+        encode, decode = zip(*(bijection.passes() for bijection in self.bijections), strict=True)
+        return max(encode), max(decode)
 
     @torch.no_grad()
     def initialise(self, x: Tensor) -> None:

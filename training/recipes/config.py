@@ -10,6 +10,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 FAMILIES: dict[str, str] = {
     "planar": "moves along one direction a layer, by an amount that one projection decides",
     "radial": "stretches or squeezes around one point a layer",
+    "maf": "masked autoregressive, affine: exact density in one pass, a sample in one per feature",
+    "iaf": "inverse autoregressive, affine: a sample in one pass, the density in one per feature",
+    "nsf_ar": "masked autoregressive, rational-quadratic splines",
     "nice": "additive coupling (volume-preserving but for the linear layers)",
     "realnvp": "affine coupling",
     "nsf": "rational-quadratic spline coupling, the default",
@@ -58,8 +61,8 @@ class RadialConfig(_LayeredConfig):
     layers: int = Field(default=16, ge=1, le=64)
 
 
-class _CouplingConfig(_LayeredConfig):
-    """Coupling layers.
+class _ConditionerConfig(_LayeredConfig):
+    """Layers with a network inside.
 
     Attributes:
         hidden: Widths of each conditioner's hidden layers.
@@ -70,30 +73,62 @@ class _CouplingConfig(_LayeredConfig):
     )
 
 
-class NiceConfig(_CouplingConfig):
+class NiceConfig(_ConditionerConfig):
     """The family ``nice``."""
 
     family: Literal["nice"]
 
 
-class RealNVPConfig(_CouplingConfig):
+class RealNVPConfig(_ConditionerConfig):
     """The family ``realnvp``."""
 
     family: Literal["realnvp"]
 
 
-class SplineCouplingConfig(_CouplingConfig):
-    """The family ``nsf``.
+class MAFConfig(_ConditionerConfig):
+    """The family ``maf``."""
+
+    family: Literal["maf"]
+
+
+class IAFConfig(_ConditionerConfig):
+    """The family ``iaf``."""
+
+    family: Literal["iaf"]
+
+
+class _SplineConfig(_ConditionerConfig):
+    """Layers of splines.
 
     Attributes:
         bins: Spline bins per feature.
     """
 
-    family: Literal["nsf"] = "nsf"
     bins: int = Field(default=8, ge=2, le=64)
 
 
-FamilyConfig = PlanarConfig | RadialConfig | NiceConfig | RealNVPConfig | SplineCouplingConfig
+class SplineAutoregressiveConfig(_SplineConfig):
+    """The family ``nsf_ar``."""
+
+    family: Literal["nsf_ar"]
+
+
+class SplineCouplingConfig(_SplineConfig):
+    """The family ``nsf``."""
+
+    family: Literal["nsf"] = "nsf"
+
+
+FamilyConfig = (
+    PlanarConfig
+    | RadialConfig
+    | MAFConfig
+    | IAFConfig
+    | SplineAutoregressiveConfig
+    | NiceConfig
+    | RealNVPConfig
+    | SplineCouplingConfig
+)
 
 
 class FitConfig(_Frozen):
