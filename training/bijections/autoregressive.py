@@ -42,36 +42,39 @@ class Autoregressive(Bijection):
 
     def decode(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """See :meth:`Bijection.decode`."""
-        # The last pass gives the log-dets too; the passes before it only settle its conditions.
-        x = self._settled(z)
-        value, log_slope = self.elementwise.decode(z.reshape(-1), *self._tables(x))
-        return self._rows(value), self._rows(log_slope).sum(dim=1)
+        if torch.compiler.is_exporting():
+            return self._decode_in_a_loop(z)
+        x, log_det = torch.zeros_like(z), z.new_zeros(z.shape[0])
+        for _ in range(self.features):
+            x, log_det = self._pass(x, z)
+        return x, log_det
 
     def passes(self) -> tuple[int, int]:
         """See :meth:`Bijection.passes`."""
         return 1, self.features
 
-    def _settled(self, z: Tensor) -> Tensor:
-        """Rows of which every feature but the last is final."""
-        passes = self.features - 1
-        x = torch.zeros_like(z)
-        if not torch.compiler.is_exporting():
-            for _ in range(passes):
-                x = self._pass(x, z)
-            return x
+    def _decode_in_a_loop(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        def more(done: Tensor, x: Tensor, log_det: Tensor, z: Tensor) -> Tensor:
+            return done < self.features
 
-        def more(done: Tensor, x: Tensor, z: Tensor) -> Tensor:
-            return done < passes
+        def once(
+            done: Tensor, x: Tensor, log_det: Tensor, z: Tensor
+        ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+            return done + 1, *self._pass(x, z), z.clone()
 
-        def once(done: Tensor, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-            return done + 1, self._pass(x, z), z.clone()
+        start = (
+            torch.zeros((), dtype=torch.int64),
+            torch.zeros_like(z),
+            z.new_zeros(z.shape[0]),
+            z,
+        )
+        looped: tuple[Tensor, ...] = while_loop(more, once, start)  # type: ignore[no-untyped-call]
+        return looped[1], looped[2]
 
-        start = (torch.zeros((), dtype=torch.int64), x, z)
-        looped: tuple[Tensor, Tensor, Tensor] = while_loop(more, once, start)  # type: ignore[no-untyped-call]
-        return looped[1]
-
-    def _pass(self, x: Tensor, z: Tensor) -> Tensor:
-        return self._rows(self.elementwise.decode(z.reshape(-1), *self._tables(x))[0])
+    def _pass(self, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        """One pass: rows of which one more feature is final, and the log-det they imply."""
+        value, log_slope = self.elementwise.decode(z.reshape(-1), *self._tables(x))
+        return self._rows(value), self._rows(log_slope).sum(dim=1)
 
     def _tables(self, x: Tensor) -> list[Tensor]:
         sizes = self.elementwise.parameters_per_scalar()

@@ -13,7 +13,7 @@ from training.bijections.base import Bijection
 # is almost singular and more Newton steps would be needed.
 MIN_PRODUCT = -0.9
 # Enough for float64 rounding at any product above MIN_PRODUCT, from the starts used here.
-NEWTON_STEPS = 8
+NEWTON_STEPS = 6
 # Largest residual of a converged root, relative to its argument; float32 rounds at 1e-7.
 CONVERGED = 1e-4
 
