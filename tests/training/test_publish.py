@@ -147,8 +147,6 @@ def test_graphs_hold_operators_and_weights_only(made: Made) -> None:
 
 
 def test_publishing_again_makes_the_next_version_with_the_same_numbers(made: Made) -> None:
-    if made.bundle.manifest.name == "mixed":
-        pytest.skip("one case is enough")
     again = Run(
         made.run.recipe,
         made.run.table,
@@ -163,11 +161,10 @@ def test_publishing_again_makes_the_next_version_with_the_same_numbers(made: Mad
     assert published.manifest.calibration.quantiles == made.bundle.manifest.calibration.quantiles
 
 
+@pytest.mark.parametrize("made", [_single], indirect=True, ids=["single"])
 def test_an_inexact_graph_is_not_published(
     made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if made.bundle.manifest.name == "mixed":
-        pytest.skip("one case is enough")
     import training.publish
 
     honest = training.publish.table_graphs
@@ -186,8 +183,6 @@ def test_an_inexact_graph_is_not_published(
 def test_a_decode_graph_of_another_density_is_not_published(
     made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if made.bundle.manifest.name == "mixed":
-        pytest.skip("one case is enough")
     honest = DecodeGraph.forward
 
     def biased(self: DecodeGraph, z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
