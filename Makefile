@@ -34,8 +34,8 @@ format: setup ## Apply the formatter and the safe fixes
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-test: setup ## All tests but the slow ones
-	$(BIN)/pytest -q -m "not slow"
+test: setup ## All tests
+	$(BIN)/pytest -q
 
 test-serve: setup ## Only the tests that start the service as a process
 	$(BIN)/pytest -q -m serve

@@ -17,6 +17,14 @@ NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 MAX_FEATURES = 4096
 MAX_VERSION = 9_999_999_999
 MAX_GRAPHS = 32
+# Operations of an exact flow, and the graph that serves each.
+OPERATIONS = {
+    "log_prob": "log_prob",
+    "score": "log_prob",
+    "encode": "log_prob",
+    "decode": "decode",
+    "sample": "decode",
+}
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]

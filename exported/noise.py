@@ -11,6 +11,8 @@ References:
     Wichura, Algorithm AS 241: the percentage points of the normal distribution (1988).
 """
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -70,6 +72,13 @@ def normal_quantile(u: NDArray[np.float64]) -> NDArray[np.float64]:
 def standard_normal(seed: int, first_row: int, rows: int, draws: int) -> NDArray[np.float64]:
     """Standard normal numbers of shape ``(rows, draws)``; see the module's text."""
     return normal_quantile(base_uniforms(seed, first_row, rows, draws))
+
+
+def standard_normal_log_prob(z: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Log-density in nats of base noise ``(rows, draws)``, shape ``(rows,)``, in float64."""
+    wide = z.astype(np.float64)
+    squares = np.einsum("ij,ij->i", wide, wide)
+    return np.asarray(-0.5 * squares - 0.5 * wide.shape[1] * math.log(2.0 * math.pi))
 
 
 def _ratio(

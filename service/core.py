@@ -26,7 +26,6 @@ from service.results import Decoded, Evaluated, Sampled, Scored
 from service.rows import check_count
 from service.runtime import VERSION, Runtime
 
-OPERATIONS = ("log_prob", "score", "encode", "decode", "sample")
 MAX_RANDOM_SEED = 2**53 - 1  # a seed drawn here survives JSON readers that know only doubles
 
 

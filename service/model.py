@@ -6,7 +6,6 @@ method treats rows independently, so that any cut of the rows gives the same ans
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,7 +100,7 @@ class Model:
         runnable = z if finite.all() else np.where(finite[:, None], z, 0.0)
         out = self._run("decode", {"z": runnable})
         with np.errstate(over="ignore", invalid="ignore"):
-            log_prob = _standard_normal_log_prob(runnable) - out["log_det"]
+            log_prob = noise.standard_normal_log_prob(runnable) - out["log_det"]
         x = self.rules.exact(out["x"])
         before = np.where(finite, self._judge_continuous(x), NON_FINITE_INPUT)
         status = settle(before.astype(np.uint8), log_prob)
@@ -168,9 +167,3 @@ class Model:
 
 def _finite(values: Floats) -> NDArray[np.bool_]:
     return np.asarray(np.isfinite(values).all(axis=1))
-
-
-def _standard_normal_log_prob(z: Floats) -> NDArray[np.float64]:
-    wide = z.astype(np.float64)
-    squares = np.einsum("ij,ij->i", wide, wide)
-    return np.asarray(-0.5 * squares - 0.5 * wide.shape[1] * math.log(2.0 * math.pi))

@@ -5,15 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from exported.errors import BundleInvalidError
-from exported.manifest import Graph, Manifest, Tensor
+from exported.manifest import OPERATIONS, Graph, Manifest, Tensor
 
-_GRAPHS = {
-    "log_prob": "log_prob",
-    "score": "log_prob",
-    "encode": "log_prob",
-    "decode": "decode",
-    "sample": "decode",
-}
 _Sizes = dict[str, tuple[int, ...]]
 
 
@@ -30,7 +23,7 @@ def refuse_unsupported(manifest: Manifest) -> None:
             f"expected {manifest.latent_features} draws a row, got {manifest.base.draws_per_row}"
         )
     for operation, graph in manifest.operations.items():
-        if _GRAPHS.get(operation) != graph:
+        if OPERATIONS.get(operation) != graph:
             raise BundleInvalidError(
                 f"operation {operation!r} on graph {graph!r} is not known here"
             )

@@ -35,12 +35,14 @@ class Compared:
         name: What it is.
         nats: Mean log-likelihood of the test rows, standardised columns.
         standard_error: Of that mean.
+        lowest: Log-likelihood of the worst test row, standardised columns.
         auroc: Separation of the labelled anomalies, as served; NaN where there are none.
     """
 
     name: str
     nats: float
     standard_error: float
+    lowest: float
     auroc: float
 
 
@@ -133,15 +135,19 @@ def _row(name: str, score: Score, prepared: Prepared) -> Compared:
         scores = np.concatenate([score(split.test), score(split.anomalies)])
         auroc = float(roc_auc_score(np.arange(len(scores)) >= len(split.test), -scores))
     error = float(nats.std(ddof=1) / np.sqrt(len(nats)))
-    return Compared(name, float(nats.mean()), error, auroc)
+    return Compared(name, float(nats.mean()), error, float(nats.min()), auroc)
 
 
 def main(folder: Path) -> None:
     """Print the comparison and the alarms as tables in Markdown."""
     subject = Subject.read(folder)
-    lines = ["| density | test nats, standardised | AUROC of the anomalies |", "|---|--:|--:|"]
+    lines = [
+        "| density | test nats, standardised | worst test row | AUROC of the anomalies |",
+        "|---|--:|--:|--:|",
+    ]
     lines += [
-        f"| {row.name} | {row.nats:.3f} ± {row.standard_error:.3f} | {row.auroc:.5f} |"
+        f"| {row.name} | {row.nats:.3f} ± {row.standard_error:.3f} "
+        f"| {row.lowest:.1f} | {row.auroc:.5f} |"
         for row in compare(subject)
     ]
     lines += ["", "| alpha | test rows flagged | anomalies flagged |", "|--:|--:|--:|"]

@@ -12,6 +12,7 @@ from exported.bundle import describe_file
 from exported.calibration import Calibration
 from exported.manifest import (
     FORMAT_VERSION,
+    OPERATIONS,
     Accuracy,
     Base,
     CalibrationSummary,
@@ -33,14 +34,6 @@ from training.provenance import git_commit, library_versions, now
 from training.recipes import Recipe
 
 DATATYPES: dict[str, DataType] = {"float32": "FP32", "float64": "FP64", "int64": "INT64"}
-# Operations of an exact flow, and the graph that serves each.
-OPERATIONS = {
-    "log_prob": "log_prob",
-    "score": "log_prob",
-    "encode": "log_prob",
-    "decode": "decode",
-    "sample": "decode",
-}
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from training import networks
 from training.bijections import (
     ActNorm,
     Affine,
@@ -23,7 +24,6 @@ from training.bijections import (
     RationalQuadratic,
     Shift,
 )
-from training.networks import MaskedMultiHead, MultiHead
 from training.recipes import (
     FamilyConfig,
     IAFConfig,
@@ -86,7 +86,7 @@ def _autoregressive(
     elementwise: ElementwiseMap,
 ) -> Autoregressive:
     sizes = elementwise.parameters_per_scalar()
-    conditioner = MaskedMultiHead(features, config.hidden, sizes)
+    conditioner = networks.autoregressive(features, config.hidden, sizes)
     return Autoregressive(features, conditioner, elementwise)
 
 
@@ -100,4 +100,4 @@ def _coupling(
     kept = features // 2
     changed = features - kept
     heads = [changed * size for size in elementwise.parameters_per_scalar()]
-    return Coupling(kept, changed, MultiHead(kept, config.hidden, heads), elementwise)
+    return Coupling(kept, changed, networks.dense(kept, config.hidden, heads), elementwise)

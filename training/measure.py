@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from exported.manifest import Accuracy, ErrorSummary, Tolerance
-from exported.noise import standard_normal
+from exported.noise import standard_normal, standard_normal_log_prob
 from training.bijections import Chain
 from training.flow import Flow
 from training.prepared import Prepared
@@ -115,9 +115,8 @@ def _round_trip(run: Runner, encoded: Answers, prepared: Prepared) -> NDArray[np
 
 def _decode_consistency(run: Runner, decoded: Answers) -> NDArray[np.float64]:
     """log_prob of a decoded row against base log_prob minus decode's log_det."""
-    z = decoded.inputs["z"].astype(np.float64)
-    base = -0.5 * (z * z).sum(axis=1) - 0.5 * np.log(2.0 * np.pi) * z.shape[1]
-    implied = base - decoded.got["log_det"].astype(np.float64)
+    z, log_det = decoded.inputs["z"], decoded.got["log_det"]
+    implied = standard_normal_log_prob(z.astype(np.float64)) - log_det.astype(np.float64)
     scored = run("log_prob", {"x": decoded.got["x"]})["log_prob"].astype(np.float64)
     return np.asarray(np.abs(scored - implied), dtype=np.float64)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 import torch
@@ -14,36 +14,45 @@ HEAD_SCALE = 0.01
 
 
 class MultiHead(nn.Module):
-    """A multilayer perceptron with several linear heads on one trunk.
+    """A trunk of hidden layers with several linear heads.
 
     Separate heads, because splitting one wide output costs onnxruntime a copy.
+
+    Args:
+        trunk: Maps rows to the last hidden layer.
+        heads: Each maps the last hidden layer to one output.
+    """
+
+    def __init__(self, trunk: nn.Sequential, heads: Iterable[nn.Linear]) -> None:
+        super().__init__()
+        self.trunk, self.heads = trunk, nn.ModuleList(heads)
+        with torch.no_grad():
+            for parameter in self.heads.parameters():
+                parameter.mul_(HEAD_SCALE)
+
+    def forward(self, rows: Tensor) -> tuple[Tensor, ...]:
+        """Map ``(batch, inputs)`` to one ``(batch, size)`` per head."""
+        hidden = self.trunk(rows)
+        return tuple(head(hidden) for head in self.heads)
+
+
+def dense(inputs: int, hidden: Sequence[int], heads: Sequence[int]) -> MultiHead:
+    """A fully connected network.
 
     Args:
         inputs: Size of a row going in.
         hidden: Widths of the hidden layers.
         heads: Sizes of the outputs.
     """
-
-    def __init__(self, inputs: int, hidden: Sequence[int], heads: Sequence[int]) -> None:
-        super().__init__()
-        widths = [inputs, *hidden]
-        self.trunk = nn.Sequential(
-            *(
-                module
-                for narrow, wide in pairwise(widths)
-                for module in (nn.Linear(narrow, wide), nn.ReLU())
-            )
+    widths = [inputs, *hidden]
+    trunk = nn.Sequential(
+        *(
+            module
+            for narrow, wide in pairwise(widths)
+            for module in (nn.Linear(narrow, wide), nn.ReLU())
         )
-        self.heads = nn.ModuleList(nn.Linear(widths[-1], size) for size in heads)
-        with torch.no_grad():
-            for head in self.heads:
-                for parameter in head.parameters():
-                    parameter.mul_(HEAD_SCALE)
-
-    def forward(self, rows: Tensor) -> tuple[Tensor, ...]:
-        """Map ``(batch, inputs)`` to one ``(batch, size)`` per head."""
-        hidden = self.trunk(rows)
-        return tuple(head(hidden) for head in self.heads)
+    )
+    return MultiHead(trunk, [nn.Linear(widths[-1], size) for size in heads])
 
 
 class MaskedLinear(nn.Linear):
@@ -64,8 +73,8 @@ class MaskedLinear(nn.Linear):
         return nn.functional.linear(rows, self.weight * self.mask, self.bias)
 
 
-class MaskedMultiHead(nn.Module):
-    """A multilayer perceptron whose outputs for feature i see only the features before i.
+def autoregressive(features: int, hidden: Sequence[int], sizes: Sequence[int]) -> MultiHead:
+    """A network whose outputs for feature i see only the features before i.
 
     Args:
         features: Size of a row going in.
@@ -75,30 +84,16 @@ class MaskedMultiHead(nn.Module):
     References:
         Germain et al., MADE (2015), section 4. https://arxiv.org/abs/1502.03509
     """
-
-    def __init__(self, features: int, hidden: Sequence[int], sizes: Sequence[int]) -> None:
-        super().__init__()
-        degrees = torch.arange(1, features + 1)
-        layers: list[nn.Module] = []
-        seen = degrees
-        for width in hidden:
-            units = torch.arange(width) % max(1, features - 1) + 1
-            layers += [MaskedLinear(units[:, None] >= seen[None, :]), nn.ReLU()]
-            seen = units
-        self.trunk = nn.Sequential(*layers)
-        allowed = degrees[:, None] > seen[None, :]
-        self.heads = nn.ModuleList(
-            MaskedLinear(allowed.repeat_interleave(size, dim=0)) for size in sizes
-        )
-        with torch.no_grad():
-            for head in self.heads:
-                for parameter in head.parameters():
-                    parameter.mul_(HEAD_SCALE)
-
-    def forward(self, rows: Tensor) -> tuple[Tensor, ...]:
-        """Map ``(batch, features)`` to one ``(batch, features * size)`` per head."""
-        hidden = self.trunk(rows)
-        return tuple(head(hidden) for head in self.heads)
+    degrees = torch.arange(1, features + 1)
+    layers: list[nn.Module] = []
+    seen = degrees
+    for width in hidden:
+        units = torch.arange(width) % max(1, features - 1) + 1
+        layers += [MaskedLinear(units[:, None] >= seen[None, :]), nn.ReLU()]
+        seen = units
+    allowed = degrees[:, None] > seen[None, :]
+    heads = [MaskedLinear(allowed.repeat_interleave(size, dim=0)) for size in sizes]
+    return MultiHead(nn.Sequential(*layers), heads)
 
 
 @torch.no_grad()

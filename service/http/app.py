@@ -10,7 +10,8 @@ from starlette.responses import Response
 from starlette.routing import Route, Router
 from starlette.types import Message, Receive, Scope, Send
 
-from service.core import OPERATIONS, Core
+from exported.manifest import OPERATIONS
+from service.core import Core
 from service.http import docs
 from service.http.catalogue import Pages
 from service.http.errors import error_response, refusal

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -87,16 +87,20 @@ def test_batched_is_unbatched(sizes: list[int], workers: int, chunk_rows: int) -
     assert seen.waits == len(sizes)
 
 
-def test_what_waits_while_the_worker_is_busy_goes_together() -> None:
-    seen, gate = Seen(), threading.Event()
-
+def held_back(gate: threading.Event) -> Callable[[Array], Arrays]:
     def slow(x: Array) -> Arrays:
         gate.wait(10)
         return (x,)
 
+    return slow
+
+
+def test_what_waits_while_the_worker_is_busy_goes_together() -> None:
+    seen, gate = Seen(), threading.Event()
+
     async def work() -> None:
         batcher = a_batcher(workers=1)
-        lane = Lane(slow, seen)
+        lane = Lane(held_back(gate), seen)
         first = asyncio.ensure_future(ask(batcher, lane, matrix(0, 1)))
         await asyncio.sleep(0.01)
         rest = [asyncio.ensure_future(ask(batcher, lane, matrix(i, 1))) for i in range(10)]
@@ -248,13 +252,9 @@ def test_waiting_requests_are_bounded_in_bytes_too() -> None:
 def test_a_cancelled_request_leaves_the_queue_without_being_run() -> None:
     seen, gate = Seen(), threading.Event()
 
-    def slow(x: Array) -> Arrays:
-        gate.wait(10)
-        return (x,)
-
     async def work() -> None:
         batcher = a_batcher(workers=1)
-        lane = Lane(slow, seen)
+        lane = Lane(held_back(gate), seen)
         first = asyncio.ensure_future(ask(batcher, lane, matrix(0, 1)))
         await asyncio.sleep(0.01)
         gone = asyncio.ensure_future(ask(batcher, lane, matrix(0, 1000)))

@@ -28,13 +28,19 @@ def client(app: Drainable) -> httpx.AsyncClient:
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service")
 
 
+async def in_flight(slow: Slow, api: httpx.AsyncClient) -> asyncio.Task[httpx.Response]:
+    """A request that the application has begun and not answered."""
+    request = asyncio.create_task(api.get("/"))
+    await slow.begun.wait()
+    return request
+
+
 def test_a_request_in_flight_is_answered_and_a_later_one_is_told_to_come_again() -> None:
     async def scene() -> None:
         slow = Slow()
         app = Drainable(slow)
         async with client(app) as api:
-            first = asyncio.create_task(api.get("/"))
-            await slow.begun.wait()
+            first = await in_flight(slow, api)
             drained = asyncio.create_task(app.drain(open_s=0.0, timeout_s=5.0))
             await asyncio.sleep(0.05)
             later = await api.get("/")
@@ -67,8 +73,7 @@ def test_waiting_for_a_request_in_flight_is_bounded() -> None:
         slow = Slow()
         app = Drainable(slow)
         async with client(app) as api:
-            first = asyncio.create_task(api.get("/"))
-            await slow.begun.wait()
+            first = await in_flight(slow, api)
             assert await app.drain(open_s=0.0, timeout_s=0.05) is False
             slow.go.set()
             await first

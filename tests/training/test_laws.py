@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from tests.training import laws
+from training import networks
 from training.bijections import (
     ActNorm,
     Affine,
@@ -29,7 +30,6 @@ from training.bijections import (
     Standardise,
 )
 from training.families import build
-from training.networks import MaskedMultiHead, MultiHead
 from training.recipes import (
     FamilyConfig,
     NiceConfig,
@@ -46,11 +46,11 @@ def _coupling(features: int, elementwise: ElementwiseMap) -> Bijection:
     kept = features // 2
     changed = features - kept
     heads = [changed * size for size in elementwise.parameters_per_scalar()]
-    return Coupling(kept, changed, MultiHead(kept, (16,), heads), elementwise)
+    return Coupling(kept, changed, networks.dense(kept, (16,), heads), elementwise)
 
 
 def _autoregressive(features: int, elementwise: ElementwiseMap) -> Bijection:
-    conditioner = MaskedMultiHead(features, (16,), elementwise.parameters_per_scalar())
+    conditioner = networks.autoregressive(features, (16,), elementwise.parameters_per_scalar())
     return Autoregressive(features, conditioner, elementwise)
 
 
