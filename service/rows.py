@@ -96,13 +96,13 @@ def _wrong_names(value: list[dict[str, object]], names: Sequence[str], field: st
         unknown = [key for key in row if key not in known]
         if unknown:
             return invalid(
-                f"{field} row {place} has the unknown feature {_short(unknown[0])}; "
+                f"row {place} of '{field}' has the unknown feature {_short(unknown[0])}; "
                 f"expected {_listed(names)}"
             )
         missing = [name for name in names if name not in row]
         if missing:
             return invalid(
-                f"{field} row {place} lacks the feature {missing[0]!r}; expected {_listed(names)} "
+                f"row {place} of '{field}' lacks the feature {missing[0]!r}; expected {_listed(names)} "
                 "(null where a value is not known)"
             )
     return invalid(f"expected every one of '{field}' to name {_listed(names)}")
