@@ -102,8 +102,8 @@ def _wrong_names(value: list[dict[str, object]], names: Sequence[str], field: st
         missing = [name for name in names if name not in row]
         if missing:
             return invalid(
-                f"row {place} of '{field}' lacks the feature {missing[0]!r}; expected {_listed(names)} "
-                "(null where a value is not known)"
+                f"row {place} of '{field}' lacks the feature {missing[0]!r}; "
+                f"expected {_listed(names)} (null where a value is not known)"
             )
     return invalid(f"expected every one of '{field}' to name {_listed(names)}")
 
