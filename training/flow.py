@@ -33,9 +33,14 @@ class Flow(nn.Module):
         self.bijection = bijection
         self.base = StandardNormal()
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Log-density of rows ``(batch, features)`` in nats, shape ``(batch,)``."""
-        z, log_det = self.bijection.encode(x)
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """Log-density of rows ``(batch, features)`` in nats, shape ``(batch,)``.
+
+        Args:
+            x: Rows.
+            context: Of each row, shape ``(batch, context_features)``; None without.
+        """
+        z, log_det = self.bijection.encode(x, context)
         log_prob: Tensor = self.base.log_prob(z) + log_det
         return log_prob
 

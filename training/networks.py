@@ -73,22 +73,27 @@ class MaskedLinear(nn.Linear):
         return nn.functional.linear(rows, self.weight * self.mask, self.bias)
 
 
-def autoregressive(features: int, hidden: Sequence[int], sizes: Sequence[int]) -> MultiHead:
-    """A network whose outputs for feature i see only the features before i.
+def autoregressive(
+    features: int, hidden: Sequence[int], sizes: Sequence[int], context_features: int = 0
+) -> MultiHead:
+    """A network whose outputs for feature i see the context and only the features before i.
 
     Args:
-        features: Size of a row going in.
+        features: Features of a row going in.
         hidden: Widths of the hidden layers.
         sizes: Of each head, numbers per feature.
+        context_features: Size of the context, which stands behind the features.
 
     References:
         Germain et al., MADE (2015), section 4. https://arxiv.org/abs/1502.03509
     """
     degrees = torch.arange(1, features + 1)
     layers: list[nn.Module] = []
-    seen = degrees
+    # What has degree 0 is seen by all; without a context no unit needs that degree.
+    seen = torch.cat([degrees, torch.zeros(context_features, dtype=torch.int64)])
+    lowest = 0 if context_features else 1
     for width in hidden:
-        units = torch.arange(width) % max(1, features - 1) + 1
+        units = torch.arange(width) % max(1, features - lowest) + lowest
         layers += [MaskedLinear(units[:, None] >= seen[None, :]), nn.ReLU()]
         seen = units
     allowed = degrees[:, None] > seen[None, :]

@@ -13,7 +13,7 @@ from training.checkpoint import FitState, Origin, load
 from training.checkpoint import save as save_checkpoint
 from training.describe import Trained
 from training.evaluate import Separation, full_flow, separation
-from training.families import build
+from training.families import Sizes, build
 from training.fit import EpochReport, fit
 from training.flow import Flow
 from training.prepared import Prepared, prepare
@@ -68,7 +68,9 @@ class Run:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
             generator = torch.Generator().manual_seed(recipe.seed)
-            self._flow = Flow(build(recipe.model, len(self.prepared.columns.modelled), generator))
+            self._flow = Flow(
+                build(recipe.model, Sizes(len(self.prepared.columns.modelled)), generator)
+            )
 
     def saved_state(self, checkpoint: Path | None = None) -> FitState:
         """The state in the run's own checkpoint, or in another file.

@@ -29,7 +29,7 @@ from training.bijections import (
     Shift,
     Standardise,
 )
-from training.families import build
+from training.families import Sizes, build
 from training.recipes import (
     FamilyConfig,
     NiceConfig,
@@ -55,7 +55,7 @@ def _autoregressive(features: int, elementwise: ElementwiseMap) -> Bijection:
 
 
 def _family(config: FamilyConfig, features: int) -> Bijection:
-    return build(config, features, torch.Generator().manual_seed(0))
+    return build(config, Sizes(features), torch.Generator().manual_seed(0))
 
 
 def _linear(features: int) -> Bijection:

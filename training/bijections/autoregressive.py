@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch._higher_order_ops import while_loop
 
-from training.bijections.base import Bijection
+from training.bijections.base import Bijection, with_context
 from training.bijections.maps import ElementwiseMap
 
 
@@ -20,9 +20,9 @@ class Autoregressive(Bijection):
 
     Args:
         features: Size of a row.
-        conditioner: Maps ``(batch, features)`` to the map's tables, each ``features`` times
-            :meth:`~ElementwiseMap.parameters_per_scalar` wide; the entries of feature i must not
-            depend on features from i on.
+        conditioner: Maps ``(batch, features + context_features)`` to the map's tables, each
+            ``features`` times :meth:`~ElementwiseMap.parameters_per_scalar` wide; the entries of
+            feature i must not depend on features from i on.
         elementwise: The map.
 
     References:
@@ -35,32 +35,32 @@ class Autoregressive(Bijection):
         self.features = features
         self.conditioner, self.elementwise = conditioner, elementwise
 
-    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def encode(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See :meth:`Bijection.encode`."""
-        value, log_slope = self.elementwise.encode(x.reshape(-1), *self._tables(x))
+        value, log_slope = self.elementwise.encode(x.reshape(-1), *self._tables(x, context))
         return self._rows(value), self._rows(log_slope).sum(dim=1)
 
-    def decode(self, z: Tensor) -> tuple[Tensor, Tensor]:
+    def decode(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See :meth:`Bijection.decode`."""
         if torch.compiler.is_exporting():
-            return self._decode_in_a_loop(z)
+            return self._decode_in_a_loop(z, context)
         x, log_det = torch.zeros_like(z), z.new_zeros(z.shape[0])
         for _ in range(self.features):
-            x, log_det = self._pass(x, z)
+            x, log_det = self._pass(x, z, context)
         return x, log_det
 
     def passes(self) -> tuple[int, int]:
         """See :meth:`Bijection.passes`."""
         return 1, self.features
 
-    def _decode_in_a_loop(self, z: Tensor) -> tuple[Tensor, Tensor]:
+    def _decode_in_a_loop(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         def more(done: Tensor, x: Tensor, log_det: Tensor, z: Tensor) -> Tensor:
             return done < self.features
 
         def once(
             done: Tensor, x: Tensor, log_det: Tensor, z: Tensor
         ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-            return done + 1, *self._pass(x, z), z.clone()
+            return done + 1, *self._pass(x, z, context), z.clone()
 
         start = (
             torch.zeros((), dtype=torch.int64),
@@ -71,16 +71,15 @@ class Autoregressive(Bijection):
         looped: tuple[Tensor, ...] = while_loop(more, once, start)  # type: ignore[no-untyped-call]
         return looped[1], looped[2]
 
-    def _pass(self, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+    def _pass(self, x: Tensor, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         """One pass: rows of which one more feature is final, and the log-det they imply."""
-        value, log_slope = self.elementwise.decode(z.reshape(-1), *self._tables(x))
+        value, log_slope = self.elementwise.decode(z.reshape(-1), *self._tables(x, context))
         return self._rows(value), self._rows(log_slope).sum(dim=1)
 
-    def _tables(self, x: Tensor) -> list[Tensor]:
+    def _tables(self, x: Tensor, context: Tensor | None) -> list[Tensor]:
         sizes = self.elementwise.parameters_per_scalar()
-        return [
-            table.reshape(-1, size) for table, size in zip(self.conditioner(x), sizes, strict=True)
-        ]
+        tables = self.conditioner(with_context(x, context))
+        return [table.reshape(-1, size) for table, size in zip(tables, sizes, strict=True)]
 
     def _rows(self, scalars: Tensor) -> Tensor:
         return scalars.reshape(-1, self.features)
@@ -101,13 +100,13 @@ class Inverse(Bijection):
         super().__init__()
         self.bijection = bijection
 
-    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def encode(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See :meth:`Bijection.encode`."""
-        return self.bijection.decode(x)
+        return self.bijection.decode(x, context)
 
-    def decode(self, z: Tensor) -> tuple[Tensor, Tensor]:
+    def decode(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See :meth:`Bijection.decode`."""
-        return self.bijection.encode(z)
+        return self.bijection.encode(z, context)
 
     def passes(self) -> tuple[int, int]:
         """See :meth:`Bijection.passes`."""

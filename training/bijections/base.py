@@ -14,17 +14,19 @@ class Bijection(nn.Module):
 
     A subclass guarantees that ``decode(encode(x)[0])[0] == x``, that each row is mapped
     independently of the others, and that both log-dets are exact, in nats, of shape ``(batch,)``.
+    A conditional map is such a map for every row of the context, ``(batch, context_features)``;
+    others ignore the context, and a density without one passes None.
     """
 
-    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def encode(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map data ``(batch, features)`` towards the latent; returns ``(z, log_det)``."""
         raise NotImplementedError
 
-    def decode(self, z: Tensor) -> tuple[Tensor, Tensor]:
+    def decode(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map latents ``(batch, features)`` towards the data; returns ``(x, log_det)``."""
         raise NotImplementedError
 
-    def initialise(self, x: Tensor) -> None:
+    def initialise(self, x: Tensor, context: Tensor | None = None) -> None:
         """Set data-dependent parameters from a first batch ``(batch, features)``."""
 
     def passes(self) -> tuple[int, int]:
@@ -47,19 +49,19 @@ class Chain(Bijection):
         super().__init__()
         self.bijections = cast("Sequence[Bijection]", nn.ModuleList(bijections))
 
-    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def encode(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See :meth:`Bijection.encode`."""
         log_det = x.new_zeros(x.shape[0])
         for bijection in self.bijections:
-            x, term = bijection.encode(x)
+            x, term = bijection.encode(x, context)
             log_det = log_det + term
         return x, log_det
 
-    def decode(self, z: Tensor) -> tuple[Tensor, Tensor]:
+    def decode(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See :meth:`Bijection.decode`."""
         log_det = z.new_zeros(z.shape[0])
         for bijection in reversed(self.bijections):
-            z, term = bijection.decode(z)
+            z, term = bijection.decode(z, context)
             log_det = log_det + term
         return z, log_det
 
@@ -69,8 +71,13 @@ class Chain(Bijection):
         return max(encode), max(decode)
 
     @torch.no_grad()
-    def initialise(self, x: Tensor) -> None:
+    def initialise(self, x: Tensor, context: Tensor | None = None) -> None:
         """See :meth:`Bijection.initialise`; each layer sees what the layers before it give."""
         for bijection in self.bijections:
-            bijection.initialise(x)
-            x, _ = bijection.encode(x)
+            bijection.initialise(x, context)
+            x, _ = bijection.encode(x, context)
+
+
+def with_context(rows: Tensor, context: Tensor | None) -> Tensor:
+    """What a conditioner sees: the rows, and the context beside them where there is one."""
+    return rows if context is None else torch.cat([rows, context], dim=1)

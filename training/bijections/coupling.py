@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from training.bijections.base import Bijection
+from training.bijections.base import Bijection, with_context
 from training.bijections.maps import ElementwiseMap
 
 
@@ -17,14 +17,14 @@ class Coupling(Bijection):
     before it chooses what stands where.
 
     Args:
-        kept: Number of leading features that pass unchanged.
+        kept: Number of leading features that pass unchanged; may be none where there is a context.
         changed: Number of trailing features that are mapped.
-        conditioner: Maps ``(batch, kept)`` to the map's tables, each ``changed`` times
-            :meth:`~ElementwiseMap.parameters_per_scalar` wide.
+        conditioner: Maps ``(batch, kept + context_features)`` to the map's tables, each
+            ``changed`` times :meth:`~ElementwiseMap.parameters_per_scalar` wide.
         elementwise: The map.
 
     Raises:
-        ValueError: If either part is empty.
+        ValueError: If nothing is changed.
 
     References:
         Dinh et al., NICE (2014), section 3. https://arxiv.org/abs/1410.8516
@@ -34,29 +34,31 @@ class Coupling(Bijection):
         self, kept: int, changed: int, conditioner: nn.Module, elementwise: ElementwiseMap
     ) -> None:
         super().__init__()
-        if kept < 1 or changed < 1:
-            raise ValueError(f"expected two non-empty parts, got {kept} and {changed} features")
+        if kept < 0 or changed < 1:
+            raise ValueError(f"expected features to change, got {changed} beside {kept} kept")
         self.kept, self.changed = kept, changed
         self.conditioner, self.elementwise = conditioner, elementwise
 
-    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def encode(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See :meth:`Bijection.encode`."""
         kept, changed = x[:, : self.kept], x[:, self.kept :]
-        value, log_slope = self.elementwise.encode(changed.reshape(-1), *self._tables(kept))
+        value, log_slope = self.elementwise.encode(
+            changed.reshape(-1), *self._tables(kept, context)
+        )
         return self._join(kept, value, log_slope)
 
-    def decode(self, z: Tensor) -> tuple[Tensor, Tensor]:
+    def decode(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See :meth:`Bijection.decode`."""
         kept, changed = z[:, : self.kept], z[:, self.kept :]
-        value, log_slope = self.elementwise.decode(changed.reshape(-1), *self._tables(kept))
+        value, log_slope = self.elementwise.decode(
+            changed.reshape(-1), *self._tables(kept, context)
+        )
         return self._join(kept, value, log_slope)
 
-    def _tables(self, kept: Tensor) -> list[Tensor]:
+    def _tables(self, kept: Tensor, context: Tensor | None) -> list[Tensor]:
         sizes = self.elementwise.parameters_per_scalar()
-        return [
-            table.reshape(-1, size)
-            for table, size in zip(self.conditioner(kept), sizes, strict=True)
-        ]
+        tables = self.conditioner(with_context(kept, context))
+        return [table.reshape(-1, size) for table, size in zip(tables, sizes, strict=True)]
 
     def _join(self, kept: Tensor, value: Tensor, log_slope: Tensor) -> tuple[Tensor, Tensor]:
         changed = value.reshape(-1, self.changed)

@@ -33,11 +33,11 @@ class Standardise(Bijection):
         self.register_buffer("centre", centre)
         self.register_buffer("scale", scale)
 
-    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def encode(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See :meth:`Bijection.encode`."""
         return (x - self.centre) / self.scale, self._log_det(x).neg()
 
-    def decode(self, z: Tensor) -> tuple[Tensor, Tensor]:
+    def decode(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See :meth:`Bijection.decode`."""
         return z * self.scale + self.centre, self._log_det(z)
 
@@ -60,16 +60,16 @@ class ActNorm(Bijection):
         self.log_scale = nn.Parameter(torch.zeros(features))
         self.shift = nn.Parameter(torch.zeros(features))
 
-    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def encode(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See :meth:`Bijection.encode`."""
         return x * self.log_scale.exp() + self.shift, self._log_det(x)
 
-    def decode(self, z: Tensor) -> tuple[Tensor, Tensor]:
+    def decode(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See :meth:`Bijection.decode`."""
         return (z - self.shift) * self.log_scale.neg().exp(), self._log_det(z).neg()
 
     @torch.no_grad()
-    def initialise(self, x: Tensor) -> None:
+    def initialise(self, x: Tensor, context: Tensor | None = None) -> None:
         """See :meth:`Bijection.initialise`."""
         deviation = x.std(dim=0).clamp_min(ACTNORM_MIN_DEVIATION)
         self.log_scale.copy_(-deviation.log())
@@ -104,12 +104,12 @@ class ArcsinhTails(Bijection):
             raise ValueError(f"expected positive tightness, got {tightness.min().item()}")
         self.register_buffer("tightness", tightness)
 
-    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def encode(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See :meth:`Bijection.encode`."""
         bent = torch.asinh(x * self.tightness)
         return bent / self.tightness, -_log_cosh(bent).sum(dim=1)
 
-    def decode(self, z: Tensor) -> tuple[Tensor, Tensor]:
+    def decode(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See :meth:`Bijection.decode`."""
         bent = z * self.tightness
         return torch.sinh(bent) / self.tightness, _log_cosh(bent).sum(dim=1)

@@ -34,13 +34,13 @@ class LULinear(Bijection):
         self.upper = nn.Parameter(torch.zeros(entries))
         self.log_diagonal = nn.Parameter(torch.zeros(features))
 
-    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def encode(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See :meth:`Bijection.encode`."""
         lower, upper = self._factors()
         z = x @ upper.T @ lower.T @ self.permutation.T
         return z, self.log_diagonal.sum() + x.new_zeros(x.shape[0])
 
-    def decode(self, z: Tensor) -> tuple[Tensor, Tensor]:
+    def decode(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See :meth:`Bijection.decode`."""
         lower, upper = self._factors()
         rows = (z @ self.permutation).T
@@ -91,12 +91,12 @@ class Linear(Bijection):
         self.register_buffer("inverse_bias", -(inverse @ bias))
         self.register_buffer("constant_log_det", log_det)
 
-    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def encode(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See :meth:`Bijection.encode`."""
         z = torch.addmm(self.bias, x, self.weight.T)
         return z, self.constant_log_det + x.new_zeros(x.shape[0])
 
-    def decode(self, z: Tensor) -> tuple[Tensor, Tensor]:
+    def decode(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See :meth:`Bijection.decode`."""
         x = torch.addmm(self.inverse_bias, z, self.inverse.T)
         return x, z.new_zeros(z.shape[0]) - self.constant_log_det

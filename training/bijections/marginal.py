@@ -31,7 +31,7 @@ class ElementwiseSpline(Bijection):
         self.heights = nn.Parameter(torch.zeros(features, bins))
         self.slopes = nn.Parameter(torch.zeros(features, bins - 1))
 
-    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def encode(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See :meth:`Bijection.encode`."""
         xs, ys, slopes = self._knots()
         value, log_slope = encode_scalars(
@@ -39,7 +39,7 @@ class ElementwiseSpline(Bijection):
         )
         return self._rows(value), self._rows(log_slope).sum(dim=1)
 
-    def decode(self, z: Tensor) -> tuple[Tensor, Tensor]:
+    def decode(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See :meth:`Bijection.decode`."""
         xs, ys, slopes = self._knots()
         value, log_slope = decode_scalars(

@@ -42,13 +42,13 @@ class Planar(Bijection):
         self.u = nn.Parameter(torch.zeros(features))
         self.b = nn.Parameter(torch.zeros(()))
 
-    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def encode(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See :meth:`Bijection.encode`."""
         direction, product = self._direction()
         bent = torch.tanh(x @ self.w + self.b)
         return _moved(x, bent, direction), torch.log1p(product * (1.0 - bent * bent))
 
-    def decode(self, z: Tensor) -> tuple[Tensor, Tensor]:
+    def decode(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See :meth:`Bijection.decode`."""
         direction, product = self._direction()
         y = z @ self.w + self.b

@@ -40,7 +40,7 @@ class Radial(Bijection):
         # Not zero, where the centre would have no gradient.
         self.stretch = nn.Parameter(torch.tensor(FIRST_STRETCH))
 
-    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def encode(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See :meth:`Bijection.encode`."""
         offset = x - self.centre
         alpha, beta = self._shape()
@@ -48,7 +48,7 @@ class Radial(Bijection):
         factor = 1.0 + beta / (alpha + radius)
         return self.centre + _scaled(offset, factor), self._log_det(radius)
 
-    def decode(self, z: Tensor) -> tuple[Tensor, Tensor]:
+    def decode(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See :meth:`Bijection.decode`."""
         offset = z - self.centre
         alpha, beta = self._shape()
