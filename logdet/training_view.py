@@ -35,14 +35,14 @@ def show_columns(prepared: Prepared, source: str) -> None:
     console = _console()
     counts = ", ".join(f"{n:,} {part}" for part, n in prepared.split.counts().items() if n)
     console.print(f"{source}: {counts}", highlight=False, soft_wrap=True)
-    columns = prepared.columns.all
+    columns = prepared.columns.all + prepared.context.all
     listed = columns if len(columns) <= MAX_LISTED else tuple(c for c in columns if c.notes)
     grid = Table(box=None, pad_edge=False, show_edge=False)
     for title in ("column", "kind", "low", "high", "tails"):
         grid.add_column(title, justify="right" if title in ("low", "high") else "left")
     grid.add_column("remarks", overflow="fold")
     for column in listed:
-        grid.add_row(*_column_cells(column))
+        grid.add_row(*_column_cells(column, is_context=column in prepared.context.all))
     if listed:
         console.print(grid)
     if len(listed) < len(columns):
@@ -152,10 +152,11 @@ def _plain_line(console: Console, report: EpochReport) -> None:
         )
 
 
-def _column_cells(column: Column) -> tuple[str, ...]:
+def _column_cells(column: Column, *, is_context: bool) -> tuple[str, ...]:
+    kind = f"{column.kind}, context" if is_context else column.kind
     tails = "" if column.constant else f"arcsinh {column.tightness:g}"
     low, high = f"{column.low:g}", f"{column.high:g}"
-    return column.name, column.kind, low, high, tails, "; ".join(column.notes)
+    return column.name, kind, low, high, tails, "; ".join(column.notes)
 
 
 def _with_error(mean: float, standard_error: float) -> str:

@@ -87,10 +87,14 @@ class Columns:
             for c in self.modelled
         )
 
+    def dtype(self) -> type[np.float32] | type[np.float64]:
+        """Of rows as an exported graph takes them."""
+        return np.float64 if self.needs_float64_input() else np.float32
+
     def in_support(self, rows: Rows) -> NDArray[np.bool_]:
         """Which of ``(rows, columns)`` the service would score: constants kept, integers whole."""
-        constant = np.array([c.constant for c in self.all])
-        integer = np.array([c.kind == "integer" for c in self.all])
+        constant = np.array([c.constant for c in self.all], dtype=np.bool_)
+        integer = np.array([c.kind == "integer" for c in self.all], dtype=np.bool_)
         kept = rows == np.array([c.low for c in self.all])
         whole = rows == np.rint(rows)
         return np.asarray(np.all((kept | ~constant) & (whole | ~integer), axis=1))

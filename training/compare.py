@@ -73,6 +73,8 @@ class Subject:
             raise ValueError(
                 f"{bundle.manifest.name} was trained on a file, not on a data set by name"
             )
+        if recipe.context:
+            raise ValueError(f"{bundle.manifest.name} is conditional: mixtures know no context")
         run = Runner({"log_prob": bundle.graph("log_prob")})
         wide = bundle.manifest.graphs["log_prob"].inputs[0].datatype == "FP64"
 
@@ -104,8 +106,8 @@ def compare(subject: Subject) -> list[Compared]:
 def alarms(subject: Subject) -> list[tuple[float, float, float]]:
     """Shares of the test rows and of the anomalies that are flagged at each of :data:`ALPHAS`."""
     calibration, split = subject.bundle.calibration(), subject.prepared.split
-    normal = calibration.p_value(subject.log_prob(split.test))
-    found = calibration.p_value(subject.log_prob(split.anomalies))
+    normal = calibration.p_value(subject.log_prob(split.test.rows))
+    found = calibration.p_value(subject.log_prob(split.anomalies.rows))
     return [(a, float(np.mean(normal <= a)), float(np.mean(found <= a))) for a in ALPHAS]
 
 
@@ -114,7 +116,7 @@ def _mixture(components: int, prepared: Prepared) -> Score:
     from sklearn.mixture import GaussianMixture
 
     deviation = np.array([column.deviation for column in prepared.columns.modelled])
-    train = prepared.dequantised(prepared.split.train, prepared.noise(Stream.BATCHES)).numpy()
+    train = prepared.dequantised(prepared.split.train.rows, prepared.noise(Stream.BATCHES)).numpy()
     fitted = GaussianMixture(components, covariance_type="full", random_state=prepared.seed)
     fitted.fit(train / deviation)
 
@@ -129,10 +131,10 @@ def _row(name: str, score: Score, prepared: Prepared) -> Compared:
     from sklearn.metrics import roc_auc_score
 
     split = prepared.split
-    nats = score(prepared.columns.dequantise(split.test, prepared.noise(Stream.TEST)))
+    nats = score(prepared.columns.dequantise(split.test.rows, prepared.noise(Stream.TEST)))
     auroc = float("nan")
     if len(split.anomalies):
-        scores = np.concatenate([score(split.test), score(split.anomalies)])
+        scores = np.concatenate([score(split.test.rows), score(split.anomalies.rows)])
         auroc = float(roc_auc_score(np.arange(len(scores)) >= len(split.test), -scores))
     error = float(nats.std(ddof=1) / np.sqrt(len(nats)))
     return Compared(name, float(nats.mean()), error, float(nats.min()), auroc)

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from exported.bundle import describe_file
 from exported.calibration import Calibration
+from exported.distributions import StandardNormal
 from exported.manifest import (
     FORMAT_VERSION,
     OPERATIONS,
     Accuracy,
-    Base,
     CalibrationSummary,
     DataType,
     Feature,
@@ -77,8 +77,9 @@ def describe(
         density="exact",
         density_tolerance=accuracy.log_prob_error.max,
         features=tuple(map(_feature, trained.prepared.columns.all)),
+        context_features=tuple(map(_feature, trained.prepared.context.all)),
         latent_features=features,
-        base=Base(distribution="standard_normal", draws_per_row=features),
+        base=StandardNormal(distribution="standard_normal", draws_per_row=features),
         graphs=dict(graphs),
         operations=OPERATIONS,
         golden=describe_file("golden.npz", contents["golden.npz"]),

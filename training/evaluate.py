@@ -8,13 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from exported.manifest import HeldOut
 from training.bijections import Chain
 from training.flow import Flow
 from training.prepared import Prepared
 from training.streams import Stream
-from training.table import Rows
+from training.table import Examples
 
 EVALUATION_ROWS = 8192
 # A mean of fewer rows has no standard error worth the name.
@@ -28,17 +29,24 @@ def full_flow(flow: Flow, prepared: Prepared) -> Flow:
     return whole.requires_grad_(requires_grad=False)
 
 
-def log_prob(density: Flow, prepared: Prepared, rows: Rows) -> NDArray[np.float64]:
+def log_prob(density: Flow, prepared: Prepared, examples: Examples) -> NDArray[np.float64]:
     """Log-density of rows anywhere on the modelled columns, nats; dequantised or not."""
-    x = prepared.modelled(rows)
-    parts = [density(part) for part in torch.split(x, EVALUATION_ROWS)] or [torch.empty(0)]
-    return np.asarray(torch.cat(parts).numpy(), dtype=np.float64)
+    x, context = prepared.modelled(examples.rows), prepared.conditions(examples.context)
+    parts = [
+        density(x[i : i + EVALUATION_ROWS], _part(context, i))
+        for i in range(0, len(x), EVALUATION_ROWS)
+    ]
+    return np.asarray(torch.cat([torch.empty(0), *parts]).numpy(), dtype=np.float64)
 
 
-def served_log_prob(density: Flow, prepared: Prepared, rows: Rows) -> NDArray[np.float64]:
+def _part(context: Tensor | None, start: int) -> Tensor | None:
+    return None if context is None else context[start : start + EVALUATION_ROWS]
+
+
+def served_log_prob(density: Flow, prepared: Prepared, examples: Examples) -> NDArray[np.float64]:
     """Log-density of raw rows as the service gives it: -inf out of support."""
-    nats = log_prob(density, prepared, rows)
-    return np.where(prepared.columns.in_support(rows), nats, -np.inf)
+    nats = log_prob(density, prepared, examples)
+    return np.where(prepared.in_support(examples), nats, -np.inf)
 
 
 def held_out(density: Flow, prepared: Prepared) -> HeldOut:
@@ -47,14 +55,15 @@ def held_out(density: Flow, prepared: Prepared) -> HeldOut:
     Raises:
         ValueError: If hardly any test row is in support.
     """
-    inside = prepared.columns.in_support(prepared.split.test)
+    test = prepared.split.test
+    inside = prepared.in_support(test)
     if inside.sum() < MIN_TEST_ROWS:
         raise ValueError(
             f"expected at least {MIN_TEST_ROWS} test rows in support, got {inside.sum()} of "
             f"{len(inside)}: a column that is constant in training varies in the test"
         )
-    rows = prepared.columns.dequantise(prepared.split.test, prepared.noise(Stream.TEST))[inside]
-    nats = log_prob(density, prepared, rows)
+    spread = prepared.columns.dequantise(test.rows, prepared.noise(Stream.TEST))
+    nats = log_prob(density, prepared, Examples(spread, test.context)[inside])
     mean = float(nats.mean())
     return HeldOut(
         rows=len(nats),
@@ -87,10 +96,11 @@ def separation(density: Flow, prepared: Prepared) -> Separation | None:
     anomalies = prepared.split.anomalies
     if not len(anomalies):
         return None
-    rows = np.concatenate([prepared.split.test, anomalies])
-    is_anomaly = np.arange(len(rows)) >= len(prepared.split.test)
+    test = prepared.split.test
+    is_anomaly = np.arange(len(test) + len(anomalies)) >= len(test)
     # Finite, because scikit-learn takes no infinities; the order is what counts.
-    score = np.minimum(-served_log_prob(density, prepared, rows), np.finfo(np.float64).max)
+    nats = [served_log_prob(density, prepared, part) for part in (test, anomalies)]
+    score = np.minimum(-np.concatenate(nats), np.finfo(np.float64).max)
     return Separation(
         anomalies=len(anomalies),
         auroc=float(roc_auc_score(is_anomaly, score)),

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from training.checkpoint import FitState
 from training.flow import Flow
-from training.prepared import Prepared
+from training.prepared import FlowInput, Prepared
 from training.recipes import FitConfig, Recipe
 from training.streams import Stream
 
@@ -83,7 +83,7 @@ def fit(
     clock = _Clock(state.seconds)
     while not state.finished:
         train_nats = _epoch(flow, optimiser, prepared, config, (state, clock))
-        validation_nats = mean_nats(flow, *validation)
+        validation_nats = mean_nats(flow, validation)
         state.seconds = clock.seconds()
         state.parameters = {name: value.clone() for name, value in flow.state_dict().items()}
         _note_best(state, validation_nats)
@@ -95,17 +95,20 @@ def fit(
     return state
 
 
-def mean_nats(flow: Flow, x: Tensor, log_det: Tensor) -> float:
+@torch.no_grad()
+def mean_nats(flow: Flow, rows: FlowInput) -> float:
     """Mean log-likelihood of preprocessed rows in the user's units, nats per row."""
-    with torch.no_grad():
-        parts = [flow(part) for part in torch.split(x, EVALUATION_ROWS)]
-    return float((torch.cat(parts) + log_det).double().mean())
+    nats = []
+    for start in range(0, len(rows), EVALUATION_ROWS):
+        part = rows[start : start + EVALUATION_ROWS]
+        nats.append(flow(part.x, part.context))
+    return float((torch.cat(nats) + rows.log_det).double().mean())
 
 
 def _initialise(flow: Flow, prepared: Prepared) -> None:
     rows = prepared.split.train[:INITIAL_ROWS]
-    x, _ = prepared.flow_input(rows, prepared.noise(Stream.BATCHES))
-    flow.bijection.initialise(x)
+    first = prepared.flow_input(rows, prepared.noise(Stream.BATCHES))
+    flow.bijection.initialise(first.x, first.context)
 
 
 class _Clock:
@@ -128,15 +131,15 @@ def _epoch(
     """One pass over the training rows, or what the time allows; returns their log-likelihood."""
     state, clock = so_far
     noise = prepared.noise(Stream.BATCHES, state.epoch + 1)
-    x, log_det = prepared.flow_input(prepared.split.train, noise)
-    batches = _batches(config, torch.from_numpy(noise.permutation(len(x))))
+    rows = prepared.flow_input(prepared.split.train, noise)
+    batches = _batches(config, torch.from_numpy(noise.permutation(len(rows))))
     nats: list[float] = []
     for batch in batches:
         progress = max(
             state.step / (config.epochs * len(batches)), state.seconds / config.max_seconds
         )
         _set_learning_rate(optimiser, config, progress)
-        nats.append(_step(flow, optimiser, x[batch], config))
+        nats.append(_step(flow, optimiser, rows[batch], config))
         state.step += 1
         if clock.seconds() >= config.max_seconds:
             break
@@ -148,7 +151,7 @@ def _epoch(
             f"no finite gradient; try a smaller learning_rate than {config.learning_rate}"
         )
     state.epoch += 1
-    return sum(finite) / len(finite) + float(log_det.double().mean())
+    return sum(finite) / len(finite) + float(rows.log_det.double().mean())
 
 
 def _batches(config: FitConfig, order: Tensor) -> list[Tensor]:
@@ -158,9 +161,11 @@ def _batches(config: FitConfig, order: Tensor) -> list[Tensor]:
     return batches[:-1] if short else batches
 
 
-def _step(flow: Flow, optimiser: torch.optim.Optimizer, x: Tensor, config: FitConfig) -> float:
+def _step(
+    flow: Flow, optimiser: torch.optim.Optimizer, rows: FlowInput, config: FitConfig
+) -> float:
     """One step up the likelihood; NaN, and no step, when the gradient is not finite."""
-    nats = flow(x).mean()
+    nats = flow(rows.x, rows.context).mean()
     optimiser.zero_grad()
     (-nats).backward()
     norm = torch.nn.utils.clip_grad_norm_(flow.parameters(), config.clip_norm)

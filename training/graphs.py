@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
+import numpy as np
 import onnx
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from training.bijections import Bijection, Chain, Standardise
 from training.columns import Columns
 from training.flow import Flow, StandardNormal, folded
+from training.prepared import Prepared
 
 OPSET = 20
 # Rows of the example that is traced; any number above one leaves the batch axis free.
@@ -27,17 +29,35 @@ class GraphSpec:
 
     Attributes:
         module: Computes it.
-        example: Input of a few rows.
+        examples: A few rows of each input.
         inputs: Input names.
         outputs: Output names.
         passes: Network evaluations that one call costs one after the other.
     """
 
     module: nn.Module
-    example: Tensor
+    examples: tuple[Tensor, ...]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     passes: int
+
+
+class ContextInput(nn.Module):
+    """Raw context ``(batch, columns)`` to what the layers see, ``(batch, context_features)``."""
+
+    modelled: Tensor
+
+    def __init__(self, columns: Columns, preprocessing: Chain) -> None:
+        super().__init__()
+        self.units, self.layers = separated(preprocessing)
+        self.units = in_input_type(self.units, columns)
+        self.layers = folded(self.layers).float()
+        self.register_buffer("modelled", torch.tensor(columns.modelled_index))
+
+    def forward(self, context: Tensor) -> Tensor:
+        """See the class."""
+        scaled, _ = self.units.encode(torch.index_select(context, 1, self.modelled))
+        return self.layers.encode(scaled.float())[0]
 
 
 class LogProbGraph(nn.Module):
@@ -45,18 +65,21 @@ class LogProbGraph(nn.Module):
 
     modelled: Tensor
 
-    def __init__(self, columns: Columns, units: Standardise, layers: Chain) -> None:
+    def __init__(
+        self, columns: Columns, units: Standardise, layers: Chain, context: ContextInput | None
+    ) -> None:
         super().__init__()
         self.units, self.layers, self.base = units, layers, StandardNormal()
+        self.context = context
         self.selects = any(column.constant for column in columns.all)
         self.register_buffer("modelled", torch.tensor(columns.modelled_index))
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """See the class."""
         if self.selects:
             x = torch.index_select(x, 1, self.modelled)
         scaled, units_log_det = self.units.encode(x)
-        z, log_det = self.layers.encode(scaled.float())
+        z, log_det = self.layers.encode(scaled.float(), _conditions(self.context, context))
         log_det = log_det + units_log_det.float()
         return self.base.log_prob(z) + log_det, z, log_det
 
@@ -67,9 +90,11 @@ class DecodeGraph(nn.Module):
     constants: Tensor
     order: Tensor
 
-    def __init__(self, columns: Columns, units: Standardise, layers: Chain) -> None:
+    def __init__(
+        self, columns: Columns, units: Standardise, layers: Chain, context: ContextInput | None
+    ) -> None:
         super().__init__()
-        self.units, self.layers = units, layers
+        self.units, self.layers, self.context = units, layers, context
         constant = [i for i, column in enumerate(columns.all) if column.constant]
         values = [columns.all[i].low for i in constant]
         order = sorted(
@@ -79,9 +104,9 @@ class DecodeGraph(nn.Module):
         self.register_buffer("constants", torch.tensor([values], dtype=units.scale.dtype))
         self.register_buffer("order", torch.tensor(order))
 
-    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See the class."""
-        scaled, log_det = self.layers.decode(z)
+        scaled, log_det = self.layers.decode(z, _conditions(self.context, context))
         x, units_log_det = self.units.decode(scaled.to(self.units.scale.dtype))
         if self.inserts:
             x = torch.cat([x, self.constants.expand(x.shape[0], -1)], dim=1)
@@ -89,32 +114,51 @@ class DecodeGraph(nn.Module):
         return x, log_det + units_log_det.float()
 
 
-def table_graphs(density: Flow, columns: Columns) -> dict[str, GraphSpec]:
+def table_graphs(density: Flow, prepared: Prepared) -> dict[str, GraphSpec]:
     """The graphs of a flow on table rows.
 
     Args:
         density: The whole float64 flow of :func:`training.evaluate.full_flow`.
-        columns: Of the table; decides the input's type and where constants stand.
+        prepared: Its data; decides the inputs' types and where constants stand.
     """
-    units, layers = _separated(density.bijection)
-    wide = torch.float64 if columns.needs_float64_input() else torch.float32
-    units = Standardise(units.centre.to(wide), units.scale.to(wide))
-    layers = folded(layers).float()
+    columns = prepared.columns
+    units, layers = separated(density.bijection)
+    units, layers = in_input_type(units, columns), folded(layers).float()
+    context = (
+        ContextInput(prepared.context, prepared.context_preprocessing)
+        if prepared.context.all
+        else None
+    )
     encode_passes, decode_passes = layers.passes()
-    example = torch.tensor([[column.centre for column in columns.all]], dtype=wide)
-    latent = torch.zeros(EXAMPLE_ROWS, len(columns.modelled))
+    x, latent = _example(columns), torch.zeros(EXAMPLE_ROWS, len(columns.modelled))
+    more = (_example(prepared.context),) if context else ()
+    names = ("context",) if context else ()
     return {
         "log_prob": GraphSpec(
-            LogProbGraph(columns, units, layers),
-            example.repeat(EXAMPLE_ROWS, 1),
-            ("x",),
+            LogProbGraph(columns, units, layers, context),
+            (x, *more),
+            ("x", *names),
             ("log_prob", "z", "log_det"),
             encode_passes,
         ),
         "decode": GraphSpec(
-            DecodeGraph(columns, units, layers), latent, ("z",), ("x", "log_det"), decode_passes
+            DecodeGraph(columns, units, layers, context),
+            (latent, *more),
+            ("z", *names),
+            ("x", "log_det"),
+            decode_passes,
         ),
     }
+
+
+def _conditions(module: ContextInput | None, context: Tensor | None) -> Tensor | None:
+    return None if module is None or context is None else cast("Tensor", module(context))
+
+
+def _example(columns: Columns) -> Tensor:
+    """The medians, as rows of the graph's input type."""
+    medians = np.array([[column.centre for column in columns.all]], dtype=columns.dtype())
+    return torch.from_numpy(np.repeat(medians, EXAMPLE_ROWS, axis=0))
 
 
 def to_onnx(spec: GraphSpec) -> bytes:
@@ -125,10 +169,10 @@ def to_onnx(spec: GraphSpec) -> bytes:
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             spec.module.eval(),
-            (spec.example,),
+            spec.examples,
             input_names=list(spec.inputs),
             output_names=list(spec.outputs),
-            dynamic_shapes=({0: batch},),
+            dynamic_shapes=tuple({0: batch} for _ in spec.examples),
             opset_version=OPSET,
             dynamo=True,
             external_data=False,
@@ -140,7 +184,13 @@ def to_onnx(spec: GraphSpec) -> bytes:
     return _bare(program.model_proto)
 
 
-def _separated(chain: Chain) -> tuple[Standardise, Chain]:
+def in_input_type(units: Standardise, columns: Columns) -> Standardise:
+    """The same map in the type of the raw rows."""
+    wide = torch.float64 if columns.needs_float64_input() else torch.float32
+    return Standardise(units.centre.to(wide), units.scale.to(wide))
+
+
+def separated(chain: Chain) -> tuple[Standardise, Chain]:
     """The first map, in the user's unit, and the rest."""
     first, *rest = cast("Sequence[Bijection]", list(chain.bijections))
     if not isinstance(first, Standardise):

@@ -51,28 +51,28 @@ class Measured:
     tolerances: Mapping[tuple[str, str], Tolerance]
 
 
-def measure(run: Runner, density: Flow, prepared: Prepared, dtype: type[np.floating]) -> Measured:
+def measure(run: Runner, density: Flow, prepared: Prepared) -> Measured:
     """Measure both graphs, on held-out rows and on noise.
 
     Args:
         run: The exported graphs.
         density: The trained flow, float64.
         prepared: Its data.
-        dtype: Of the graphs' rows.
 
     Raises:
         ValueError: If an answer depends on the batch, is not finite, or is further from float64
             than may be published.
     """
-    rows = prepared.split.test[:MEASURED_ROWS].astype(dtype)
+    test = prepared.split.test[:MEASURED_ROWS]
     noise = standard_normal(NOISE_SEED, 0, MEASURED_ROWS, len(prepared.columns.modelled))
-    encoded = ask(run, density, prepared, "log_prob", {"x": rows})
-    decoded = ask(run, density, prepared, "decode", {"z": noise.astype(np.float32)})
+    contexts = prepared.contexts(np.resize(test.context, (len(noise), test.context.shape[1])))
+    encoded = ask(run, density, prepared, "log_prob", prepared.inputs(test))
+    decoded = ask(run, density, prepared, "decode", {"z": noise.astype(np.float32), **contexts})
     for answers in (encoded, decoded):
         _check_batches(run, answers)
     back, again = _round_trip(run, encoded, prepared), _decode_consistency(run, decoded)
     accuracy = Accuracy(
-        rows=len(rows),
+        rows=len(test),
         log_prob_error=_summary(encoded.error("log_prob")),
         round_trip_error=_summary(back),
         decode_log_prob_error=_summary(again),
@@ -107,7 +107,7 @@ def _check_batches(run: Runner, answers: Answers) -> None:
 def _round_trip(run: Runner, encoded: Answers, prepared: Prepared) -> NDArray[np.float64]:
     """Largest ``|decode(encode(x)) - x|`` of each row, in deviations of its features."""
     deviation = np.array([column.deviation for column in prepared.columns.all])
-    back = run("decode", {"z": encoded.got["z"]})["x"].astype(np.float64)
+    back = run("decode", {"z": encoded.got["z"], **encoded.context()})["x"].astype(np.float64)
     difference = np.abs(back - encoded.inputs["x"].astype(np.float64)) / deviation
     # A changed constant is no error of the flow: decode gives the constant.
     return np.asarray(difference[:, prepared.columns.modelled_index].max(axis=1))
@@ -117,7 +117,9 @@ def _decode_consistency(run: Runner, decoded: Answers) -> NDArray[np.float64]:
     """log_prob of a decoded row against base log_prob minus decode's log_det."""
     z, log_det = decoded.inputs["z"], decoded.got["log_det"]
     implied = standard_normal_log_prob(z.astype(np.float64)) - log_det.astype(np.float64)
-    scored = run("log_prob", {"x": decoded.got["x"]})["log_prob"].astype(np.float64)
+    scored = run("log_prob", {"x": decoded.got["x"], **decoded.context()})["log_prob"].astype(
+        np.float64
+    )
     return np.asarray(np.abs(scored - implied), dtype=np.float64)
 
 
@@ -132,7 +134,10 @@ def _non_finite_rows(answers: Answers, further: NDArray[np.float64]) -> int:
 
 @torch.no_grad()
 def _mass(density: Flow, prepared: Prepared) -> float | None:
-    """Integral of the float64 density by quadrature over the preprocessed features."""
+    """Integral of the float64 density by quadrature over the preprocessed features.
+
+    A conditional density is integrated at the medians of its context.
+    """
     features = len(prepared.columns.modelled)
     if features > 2:
         return None
@@ -141,7 +146,9 @@ def _mass(density: Flow, prepared: Prepared) -> float | None:
     to_rows = Chain([b.double() for b in prepared.preprocessing.bijections])
     rows, log_det = to_rows.decode(grid)
     cell = float(axis[1] - axis[0]) ** features
-    return float((density(rows) + log_det).exp().sum()) * cell
+    medians = np.array([[column.centre for column in prepared.context.all]])
+    context = prepared.conditions(np.repeat(medians, len(rows), axis=0))
+    return float((density(rows, context) + log_det).exp().sum()) * cell
 
 
 def _refuse_inaccurate(accuracy: Accuracy, encoded: Answers) -> None:

@@ -6,13 +6,38 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from training.bijections import ArcsinhTails, Chain, Standardise
 from training.columns import Columns, describe_columns
 from training.recipes import Recipe
 from training.streams import Stream, generator
-from training.table import Rows, Split, Table, split
+from training.table import Examples, Rows, Split, Table, separated, split
+
+Arrays = dict[str, NDArray[np.generic]]
+
+
+@dataclass(frozen=True, slots=True)
+class FlowInput:
+    """What the trained layers see.
+
+    Attributes:
+        x: Preprocessed rows, shape ``(rows, features)``.
+        log_det: Of the preprocessing, nats, shape ``(rows,)``.
+        context: Preprocessed, shape ``(rows, context_features)``; None without.
+    """
+
+    x: Tensor
+    log_det: Tensor
+    context: Tensor | None
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, index: Tensor | slice) -> FlowInput:
+        context = None if self.context is None else self.context[index]
+        return FlowInput(self.x[index], self.log_det[index], context)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +47,17 @@ class Prepared:
     Attributes:
         split: The parts, raw rows.
         columns: What each column is.
+        context: What each column of the context is; none where the density has no context.
         preprocessing: Float64 chain from raw modelled columns to the flow's input.
+        context_preprocessing: The same for the context.
         seed: Of every random choice about the data.
     """
 
     split: Split
     columns: Columns
+    context: Columns
     preprocessing: Chain
+    context_preprocessing: Chain
     seed: int
 
     def noise(self, stream: Stream, index: int = 0) -> np.random.Generator:
@@ -41,12 +70,36 @@ class Prepared:
 
     def modelled(self, rows: Rows) -> Tensor:
         """Modelled columns of raw rows, ``(rows, features)`` float64."""
-        return torch.from_numpy(np.ascontiguousarray(rows[:, self.columns.modelled_index]))
+        return _tensor(rows, self.columns)
 
-    def flow_input(self, rows: Rows, noise: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """Dequantised, preprocessed float32 rows and the log-det so far, in nats."""
-        x, log_det = self.preprocessing.encode(self.dequantised(rows, noise))
-        return x.float(), log_det.float()
+    def conditions(self, context: Rows) -> Tensor | None:
+        """Preprocessed context ``(rows, context_features)`` float64; None without a context."""
+        if not self.context.all:
+            return None
+        return self.context_preprocessing.encode(_tensor(context, self.context))[0]
+
+    def flow_input(self, examples: Examples, noise: np.random.Generator) -> FlowInput:
+        """Dequantised, preprocessed float32 rows with the log-det so far, and their context."""
+        x, log_det = self.preprocessing.encode(self.dequantised(examples.rows, noise))
+        conditions = self.conditions(examples.context)
+        return FlowInput(
+            x.float(), log_det.float(), None if conditions is None else conditions.float()
+        )
+
+    def inputs(self, examples: Examples) -> Arrays:
+        """Raw rows and their context as an exported graph takes them."""
+        return {"x": examples.rows.astype(self.columns.dtype()), **self.contexts(examples.context)}
+
+    def contexts(self, context: Rows) -> Arrays:
+        """A raw context as an exported graph takes it; nothing without one."""
+        if not self.context.all:
+            return {}
+        return {"context": context.astype(self.context.dtype())}
+
+    def in_support(self, examples: Examples) -> NDArray[np.bool_]:
+        """Which examples the service would score; see :meth:`Columns.in_support`."""
+        inside = self.columns.in_support(examples.rows)
+        return inside & self.context.in_support(examples.context)
 
 
 def prepare(recipe: Recipe, table: Table) -> Prepared:
@@ -59,11 +112,35 @@ def prepare(recipe: Recipe, table: Table) -> Prepared:
     Raises:
         ValueError: If the table has too few rows or no column to model.
     """
-    parts = split(table, recipe.seed)
-    columns = describe_columns(table.columns, parts.train, recipe.continuous)
+    parts = split(table, recipe.seed, recipe.context)
+    places = separated(table.columns, recipe.context)
+    names, context_names = (tuple(table.columns[i] for i in some) for some in places)
+    columns = describe_columns(names, parts.train.rows, recipe.continuous - set(context_names))
+    context = _describe_context(context_names, parts.train.context, recipe)
     noise = generator(recipe.seed, Stream.SCALES)
-    rows = columns.dequantise(parts.train, noise)[:, columns.modelled_index]
-    return Prepared(parts, columns, preprocessing(columns, rows), recipe.seed)
+    rows = columns.dequantise(parts.train.rows, noise)[:, columns.modelled_index]
+    return Prepared(
+        split=parts,
+        columns=columns,
+        context=context,
+        preprocessing=preprocessing(columns, rows),
+        context_preprocessing=_context_preprocessing(context, parts.train.context),
+        seed=recipe.seed,
+    )
+
+
+def _describe_context(names: tuple[str, ...], train: Rows, recipe: Recipe) -> Columns:
+    if not names:
+        return Columns(())
+    return describe_columns(names, train, recipe.continuous & set(names))
+
+
+def _context_preprocessing(context: Columns, train: Rows) -> Chain:
+    return preprocessing(context, train[:, context.modelled_index]) if context.all else Chain([])
+
+
+def _tensor(rows: Rows, columns: Columns) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(rows[:, columns.modelled_index]))
 
 
 def preprocessing(columns: Columns, train: Rows) -> Chain:

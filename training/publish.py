@@ -14,12 +14,14 @@ from exported.arrays import write_arrays
 from exported.calibration import Calibration
 from exported.golden import pack, replay
 from exported.manifest import Accuracy, Graph, Manifest
-from exported.noise import standard_normal
+from exported.noise import base_uniforms, standard_normal
+from training.columns import Columns
 from training.describe import Trained, describe, describe_graphs
 from training.graphs import table_graphs, to_onnx
 from training.measure import measure
 from training.prepared import Prepared
 from training.runner import Runner, ask
+from training.table import Examples, Rows
 
 GOLDEN_ROWS = 64
 GOLDEN_SEED = 1
@@ -67,37 +69,55 @@ def publish(trained: Trained, root: Path) -> tuple[Path, Manifest]:
 
 
 def _export(trained: Trained) -> Exported:
-    specs = table_graphs(trained.density, trained.prepared.columns)
+    specs = table_graphs(trained.density, trained.prepared)
     contents = {f"{name}.onnx": to_onnx(spec) for name, spec in specs.items()}
     run = Runner({name: contents[f"{name}.onnx"] for name in specs})
-    dtype = specs["log_prob"].example.numpy().dtype.type
-    measured = measure(run, trained.density, trained.prepared, dtype)
-    golden = _golden(run, trained, dtype)
-    calibration = _calibration(run, trained.prepared, dtype)
+    measured = measure(run, trained.density, trained.prepared)
+    golden = _golden(run, trained)
+    calibration = _calibration(run, trained.prepared)
     contents["golden.npz"] = write_arrays(golden)
     contents["calibration.npz"] = write_arrays({"log_prob": calibration.scores})
     graphs = describe_graphs(specs, contents, golden, measured)
     return Exported(contents, graphs, measured.accuracy, calibration, golden, run)
 
 
-def _golden(
-    run: Runner, trained: Trained, dtype: type[np.floating]
-) -> dict[str, NDArray[np.generic]]:
+def _golden(run: Runner, trained: Trained) -> dict[str, NDArray[np.generic]]:
     """Rows drawn from the model, with the float64 flow's answers."""
-    features = len(trained.prepared.columns.modelled)
-    z = GOLDEN_TEMPERATURE * standard_normal(GOLDEN_SEED, 0, GOLDEN_ROWS, features)
-    decoded = ask(run, trained.density, trained.prepared, "decode", {"z": z.astype(np.float32)})
-    integer = np.array([column.kind == "integer" for column in trained.prepared.columns.all])
-    rows = np.where(integer, np.floor(decoded.truth["x"] + 0.5), decoded.truth["x"]).astype(dtype)
-    encoded = ask(run, trained.density, trained.prepared, "log_prob", {"x": rows})
+    prepared = trained.prepared
+    z = GOLDEN_TEMPERATURE * standard_normal(
+        GOLDEN_SEED, 0, GOLDEN_ROWS, len(prepared.columns.modelled)
+    )
+    context = _plausible(prepared.context)
+    latents = {"z": z.astype(np.float32), **prepared.contexts(context)}
+    decoded = ask(run, trained.density, prepared, "decode", latents)
+    rows = np.where(
+        _integer(prepared.columns), np.floor(decoded.truth["x"] + 0.5), decoded.truth["x"]
+    )
+    inputs = prepared.inputs(Examples(rows, context))
+    encoded = ask(run, trained.density, prepared, "log_prob", inputs)
     return {
         **pack("log_prob", encoded.inputs, encoded.truth),
         **pack("decode", decoded.inputs, decoded.truth),
     }
 
 
-def _calibration(run: Runner, prepared: Prepared, dtype: type[np.floating]) -> Calibration:
+def _plausible(columns: Columns) -> Rows:
+    """Rows made up from each column's range and median alone: no user's row leaves in a bundle."""
+    u = base_uniforms(GOLDEN_SEED, 0, GOLDEN_ROWS, max(1, len(columns.all)))[:, : len(columns.all)]
+    places = [
+        np.interp(u[:, i], (0, 0.5, 1), (c.low, c.centre, c.high))
+        for i, c in enumerate(columns.all)
+    ]
+    rows = np.stack(places, axis=1) if places else np.empty((GOLDEN_ROWS, 0))
+    return np.where(_integer(columns), np.floor(rows + 0.5), rows)
+
+
+def _integer(columns: Columns) -> NDArray[np.bool_]:
+    return np.array([column.kind == "integer" for column in columns.all], dtype=np.bool_)
+
+
+def _calibration(run: Runner, prepared: Prepared) -> Calibration:
     """Scores as the service gives them, so -inf for a row out of support."""
-    rows = prepared.split.calibration
-    scores = run("log_prob", {"x": rows.astype(dtype)})["log_prob"].astype(np.float64)
-    return Calibration.of(np.where(prepared.columns.in_support(rows), scores, -np.inf))
+    examples = prepared.split.calibration
+    scores = run("log_prob", prepared.inputs(examples))["log_prob"].astype(np.float64)
+    return Calibration.of(np.where(prepared.in_support(examples), scores, -np.inf))

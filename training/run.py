@@ -68,9 +68,8 @@ class Run:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
             generator = torch.Generator().manual_seed(recipe.seed)
-            self._flow = Flow(
-                build(recipe.model, Sizes(len(self.prepared.columns.modelled)), generator)
-            )
+            sizes = Sizes(len(self.prepared.columns.modelled), len(self.prepared.context.modelled))
+            self._flow = Flow(build(recipe.model, sizes, generator))
 
     def saved_state(self, checkpoint: Path | None = None) -> FitState:
         """The state in the run's own checkpoint, or in another file.

@@ -9,6 +9,7 @@ import numpy as np
 import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from exported.golden import Arrays
 from training.columns import Columns
@@ -61,6 +62,10 @@ class Answers:
     got: Mapping[str, NDArray[np.generic]]
     truth: Mapping[str, NDArray[np.float64]]
 
+    def context(self) -> Arrays:
+        """The context that was asked about; nothing without one."""
+        return {name: value for name, value in self.inputs.items() if name == "context"}
+
     def error(self, output: str) -> NDArray[np.float64]:
         """Absolute difference of an output, shaped like it."""
         got = self.got[output].astype(np.float64)
@@ -76,7 +81,7 @@ def ask(run: Runner, density: Flow, prepared: Prepared, graph: str, inputs: Arra
 @torch.no_grad()
 def _encoded(density: Flow, prepared: Prepared, inputs: Arrays) -> dict[str, NDArray[np.float64]]:
     rows = prepared.modelled(inputs["x"].astype(np.float64))
-    z, log_det = density.bijection.encode(rows)
+    z, log_det = density.bijection.encode(rows, _conditions(prepared, inputs))
     log_prob = density.base.log_prob(z) + log_det
     return {"log_prob": log_prob.numpy(), "z": z.numpy(), "log_det": log_det.numpy()}
 
@@ -84,8 +89,14 @@ def _encoded(density: Flow, prepared: Prepared, inputs: Arrays) -> dict[str, NDA
 @torch.no_grad()
 def _decoded(density: Flow, prepared: Prepared, inputs: Arrays) -> dict[str, NDArray[np.float64]]:
     z = torch.from_numpy(inputs["z"].astype(np.float64))
-    x, log_det = density.bijection.decode(z)
+    x, log_det = density.bijection.decode(z, _conditions(prepared, inputs))
     return {"x": _all_columns(prepared.columns, x.numpy()), "log_det": log_det.numpy()}
+
+
+def _conditions(prepared: Prepared, inputs: Arrays) -> Tensor | None:
+    return (
+        prepared.conditions(inputs["context"].astype(np.float64)) if "context" in inputs else None
+    )
 
 
 def _all_columns(columns: Columns, modelled: NDArray[np.float64]) -> NDArray[np.float64]:

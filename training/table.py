@@ -60,8 +60,27 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
+class Examples:
+    """Rows, and the context of each.
+
+    Attributes:
+        rows: Shape ``(rows, columns)``.
+        context: Shape ``(rows, context columns)``; no columns where the density has no context.
+    """
+
+    rows: Rows
+    context: Rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: slice | NDArray[np.generic]) -> Examples:
+        return Examples(self.rows[index], self.context[index])
+
+
+@dataclass(frozen=True, slots=True)
 class Split:
-    """Disjoint parts of a table; each array has shape ``(rows, columns)``.
+    """Disjoint parts of a table.
 
     Attributes:
         train: Rows that move the parameters.
@@ -72,11 +91,11 @@ class Split:
         description: For provenance.
     """
 
-    train: Rows
-    validation: Rows
-    calibration: Rows
-    test: Rows
-    anomalies: Rows
+    train: Examples
+    validation: Examples
+    calibration: Examples
+    test: Examples
+    anomalies: Examples
     description: str
 
     def counts(self) -> dict[str, int]:
@@ -88,13 +107,18 @@ class Split:
 MIN_ROWS = 50
 
 
-def split(table: Table, seed: int) -> Split:
+def split(table: Table, seed: int, context: tuple[str, ...] = ()) -> Split:
     """A tenth validates and a tenth calibrates; a tenth tests unless the table brings its test.
 
     Rows are drawn by a seeded permutation.
 
+    Args:
+        table: The data.
+        seed: Of the permutation.
+        context: Columns that condition the density, in the order wanted.
+
     Raises:
-        ValueError: If there are too few rows to divide.
+        ValueError: If there are too few rows to divide, or a column of the context is not there.
     """
     if len(table.rows) < MIN_ROWS:
         raise ValueError(f"expected at least {MIN_ROWS} rows to split, got {len(table.rows)}")
@@ -108,4 +132,31 @@ def split(table: Table, seed: int) -> Split:
     description = (
         f"permutation of seed {seed}: a tenth validates, a tenth calibrates; {source} tests"
     )
-    return Split(train, validation, calibration, test, anomalies, description)
+    features, conditions = separated(table.columns, context)
+
+    def examples(part: Rows) -> Examples:
+        return Examples(part[:, features], part[:, conditions])
+
+    return Split(
+        examples(train),
+        examples(validation),
+        examples(calibration),
+        examples(test),
+        examples(anomalies),
+        description,
+    )
+
+
+def separated(columns: tuple[str, ...], context: tuple[str, ...]) -> tuple[list[int], list[int]]:
+    """Positions of the density's own columns, and of the context's in the order given.
+
+    Raises:
+        ValueError: If a column of the context is not there, or nothing is left beside them.
+    """
+    unknown = [name for name in context if name not in columns]
+    if unknown:
+        raise ValueError(f"context columns that are not in the data: {', '.join(unknown)}")
+    features = [i for i, name in enumerate(columns) if name not in context]
+    if not features:
+        raise ValueError("expected columns beside the context, got none")
+    return features, [columns.index(name) for name in context]

@@ -34,14 +34,15 @@ class TestSplit:
     def test_parts_are_disjoint_and_complete(self) -> None:
         rows = np.arange(1000.0).reshape(-1, 1)
         parts = split(Table("t", ("x",), rows), seed=3)
-        kept = np.concatenate([parts.train, parts.validation, parts.calibration, parts.test])
+        disjoint = (parts.train, parts.validation, parts.calibration, parts.test)
+        kept = np.concatenate([part.rows for part in disjoint])
         assert sorted(kept[:, 0]) == sorted(rows[:, 0])
         assert [len(parts.validation), len(parts.calibration), len(parts.test)] == [100] * 3
 
     def test_a_data_set_with_its_own_test_keeps_it(self) -> None:
         parts = split(Table("t", ("x",), np.zeros((100, 1)), test=np.ones((7, 1))), seed=0)
         assert len(parts.train) == 80
-        assert (parts.test == 1).all()
+        assert (parts.test.rows == 1).all()
 
     def test_too_few_rows_are_refused(self) -> None:
         with pytest.raises(ValueError, match="at least 50 rows to split, got 49"):
@@ -126,11 +127,30 @@ class TestPrepared:
     def test_the_flow_sees_unit_moments_and_a_consistent_log_det(self) -> None:
         prepared = prepare(Recipe(name="t"), table(4000))
         noise = prepared.noise(Stream.TEST)
-        x, log_det = prepared.flow_input(prepared.split.train, noise)
+        rows = prepared.flow_input(prepared.split.train, noise)
+        x, log_det = rows.x, rows.log_det
+        assert rows.context is None
         assert x.shape == (len(prepared.split.train), 4)
         assert x.mean(dim=0).abs().max() < 0.05
         assert (x.std(dim=0) - 1).abs().max() < 0.05
         assert log_det.shape == (len(x),)
+
+    def test_a_context_is_set_apart_in_the_order_given_and_scaled(self) -> None:
+        made = table(4000)
+        names = (made.columns[3], made.columns[0])
+        prepared = prepare(Recipe(name="t", context=names), made)
+        assert tuple(c.name for c in prepared.context.all) == names
+        assert not set(names) & {c.name for c in prepared.columns.all}
+        rows = prepared.flow_input(prepared.split.train, prepared.noise(Stream.TEST))
+        assert rows.context is not None
+        assert rows.context.shape == (len(rows), 2)
+        assert (rows.context.std(dim=0) - 1).abs().max() < 0.05
+
+    def test_a_context_that_is_not_there_or_leaves_nothing_is_refused(self) -> None:
+        with pytest.raises(ValueError, match="not in the data: wind"):
+            prepare(Recipe(name="t", context=("wind",)), table())
+        with pytest.raises(ValueError, match="columns beside the context"):
+            prepare(Recipe(name="t", context=table().columns), table())
 
     def test_noise_of_a_stream_repeats_and_differs_between_epochs(self) -> None:
         prepared = prepare(Recipe(name="t"), table())

@@ -38,7 +38,7 @@ def test_beats_the_best_gaussian_and_reports_every_epoch(tmp_path: Path) -> None
     run = Run(recipe(epochs=30), ring(), "ring", "logdet train", tmp_path)
     reports: list[EpochReport] = []
     state = run.fit(FitState(), reports.append)
-    train, test = run.prepared.split.train, run.prepared.split.test
+    train, test = run.prepared.split.train.rows, run.prepared.split.test.rows
     gaussian = torch.distributions.MultivariateNormal(
         torch.tensor(train.mean(axis=0)), torch.tensor(np.cov(train, rowvar=False))
     )
@@ -121,3 +121,16 @@ def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
     run.checkpoint.write_bytes(b"not a checkpoint")
     with pytest.raises(ValueError, match="not a checkpoint of this version"):
         run.saved_state()
+
+
+def test_a_context_is_worth_what_it_tells(tmp_path: Path) -> None:
+    """x given c is N(3c, 0.1²); alone it is uniform and wide."""
+    rng = np.random.default_rng(0)
+    c = rng.uniform(-1.0, 1.0, 1500)
+    x = 3.0 * c + rng.normal(0.0, 0.1, len(c))
+    table = Table("line", ("c", "x"), np.stack([c, x], axis=1))
+    changes = {"context": ("c",)}
+    conditional = recipe(epochs=40).model_copy(update=changes)
+    state = Run(conditional, table, "line", "logdet train", tmp_path).fit(FitState(), silent)
+    truth = -np.log(0.1) - 0.5 * np.log(2.0 * np.pi * np.e)
+    assert truth - 0.15 < state.best_nats < truth + 0.15

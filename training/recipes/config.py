@@ -167,6 +167,7 @@ class Recipe(_Frozen):
         seed: Of the split, the parameters, the batches and the dequantisation.
         continuous: Columns to treat as continuous although all their values are whole.
         drop: Columns to leave out.
+        context: Columns c on which the density is conditioned, p(x | c), in this order.
         model: The family and its sizes.
         fit: The optimisation.
     """
@@ -177,8 +178,16 @@ class Recipe(_Frozen):
     seed: int = Field(default=0, ge=0, lt=2**31)
     continuous: frozenset[str] = frozenset()
     drop: frozenset[str] = frozenset()
+    context: tuple[str, ...] = ()
     model: Annotated[FamilyConfig, Field(discriminator="family")] = SplineCouplingConfig()
     fit: FitConfig = FitConfig()
+
+    @field_validator("context")
+    @classmethod
+    def _each_once(cls, context: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(context)) != len(context):
+            raise ValueError("expected each context column once")
+        return context
 
     @field_validator("model", mode="before")
     @classmethod
