@@ -7,10 +7,11 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.setup-done
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check format test test-serve serve serve-ray bundle compare clean
+.PHONY: help setup check format test test-serve test-contract test-slow serve serve-ray bundle \
+	compare toy-table density-table clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## Create .venv with the pinned dependencies (PYTHON=python3.12 picks another Python)
 
@@ -20,7 +21,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^torch==' constraints.txt)" -c constraints.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[ray,train,dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[ray,train,plot,dev]'
 	@touch $(STAMP)
 	@echo "ready: make serve, or source $(VENV)/bin/activate and logdet --help"
 
@@ -40,6 +41,14 @@ test: setup ## All tests
 test-serve: setup ## Only the tests that start the service as a process
 	$(BIN)/pytest -q -m serve
 
+# A process each: what an export leaves behind in torch must not help or hurt the next family's.
+test-contract: setup ## Every family, plain and conditional, exported and put beside float64
+	@set -e; for family in $$($(BIN)/logdet families | cut -d ' ' -f 1); do \
+	  echo "$$family"; $(BIN)/pytest -q -m contract -k "$$family." tests/training/test_contract.py; done
+
+test-slow: setup ## What takes longer: graph limits at 64 features and the like
+	$(BIN)/pytest -q -m slow
+
 serve: setup ## Serve the shipped bundle on 127.0.0.1 (PORT=8000)
 	@exec $(BIN)/logdet serve --port $(PORT)
 
@@ -51,6 +60,13 @@ bundle: setup ## Train the shipped shuttle bundle again
 
 compare: setup ## Put the shipped bundle beside Gaussian mixtures (docs/shuttle.md)
 	$(BIN)/python -m training.compare exported/bundles/shuttle/1
+
+toy-table: setup ## Divergence of every family from known densities, into docs/tables (resumes)
+	$(BIN)/python -m training.tables.divergence --out docs/tables
+
+density-table: setup ## Every family on real sets, into docs/tables: make density-table DATA=FOLDER (resumes)
+	@test -n "$(DATA)" || { echo "name the folder of the sets: make density-table DATA=FOLDER" >&2; exit 2; }
+	$(BIN)/python -m training.tables.density --data $(DATA) --out docs/tables
 
 clean: ## Remove caches and build folders, not .venv
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

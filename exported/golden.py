@@ -1,6 +1,7 @@
 """Golden rows: inputs with the float64 answers that every platform must reproduce.
 
-``golden.npz`` holds ``GRAPH.in.TENSOR`` and ``GRAPH.out.TENSOR`` for each graph.
+``golden.npz`` holds ``GRAPH.in.TENSOR`` and ``GRAPH.out.TENSOR`` for each graph; options have the
+manifest's defaults.
 """
 
 from __future__ import annotations
@@ -60,7 +61,8 @@ def compare(manifest: Manifest, golden: Arrays, run: RunGraph) -> list[Replayed]
     results = []
     for name, graph in manifest.graphs.items():
         inputs = {t.name: _array(golden, f"{name}.in.{t.name}") for t in graph.inputs}
-        got = run(name, inputs)
+        options = {k: np.array(v, np.int64) for k, v in manifest.options(name).items()}
+        got = run(name, inputs | options)
         for tensor in graph.outputs:
             expected = _array(golden, f"{name}.out.{tensor.name}").astype(np.float64)
             results.append(_compare(name, tensor.name, got[tensor.name], expected, manifest))

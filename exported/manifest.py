@@ -6,11 +6,15 @@ these models by ``python -m exported.schema`` and kept equal by a test.
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import Field, JsonValue, model_validator
 
+from exported.accuracy import Accuracy, StepChoices
+from exported.distributions import Base
 from exported.errors import BundleInvalidError
+from exported.frozen import Frozen
 
 FORMAT_VERSION = 1
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
@@ -24,22 +28,19 @@ OPERATIONS = {
     "encode": "log_prob",
     "decode": "decode",
     "sample": "decode",
+    "expectation": "decode",
+    "feature_log_prob": "feature_log_prob",
 }
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Side = Annotated[int, Field(ge=1, le=MAX_FEATURES)]
 NonNegative = Annotated[float, Field(ge=0)]
 DataType = Literal["FP32", "FP64", "INT64"]
 
 
-class _Frozen(BaseModel):
-    """Immutable, closed to unknown keys, and free of NaN and infinities (JSON has none)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class BundleFile(_Frozen):
+class BundleFile(Frozen):
     """A file of the bundle, pinned by content.
 
     Attributes:
@@ -53,7 +54,7 @@ class BundleFile(_Frozen):
     size_bytes: int = Field(gt=0)
 
 
-class Feature(_Frozen):
+class Feature(Frozen):
     """One column of a row.
 
     Attributes:
@@ -90,7 +91,7 @@ class Feature(_Frozen):
         return self
 
 
-class Tolerance(_Frozen):
+class Tolerance(Frozen):
     """Largest accepted ``|got - expected|``: ``absolute + relative * |expected|``.
 
     Attributes:
@@ -102,7 +103,7 @@ class Tolerance(_Frozen):
     relative: float = Field(ge=0)
 
 
-class Tensor(_Frozen):
+class Tensor(Frozen):
     """A graph's input or output; the first axis is the batch and is written -1."""
 
     name: Name
@@ -133,7 +134,7 @@ class OutputTensor(Tensor):
         return self
 
 
-class Graph(_Frozen):
+class Graph(Frozen):
     """An ONNX graph.
 
     Attributes:
@@ -142,6 +143,7 @@ class Graph(_Frozen):
         inputs: Required inputs, in order.
         outputs: Outputs, in order.
         passes: Network evaluations one call costs (1 for coupling flows, D for a MAF's inverse).
+        options: Scalar INT64 inputs that a caller may choose, after ``inputs``.
     """
 
     artifact: BundleFile
@@ -149,45 +151,10 @@ class Graph(_Frozen):
     inputs: tuple[Tensor, ...] = Field(min_length=1)
     outputs: tuple[OutputTensor, ...] = Field(min_length=1)
     passes: int = Field(ge=1)
+    options: tuple[Literal["steps"], ...] = Field(default=(), max_length=1)
 
 
-class Base(_Frozen):
-    """The density of z. ``draws_per_row`` uniform numbers make one row of base noise."""
-
-    distribution: Literal["standard_normal"]
-    draws_per_row: int = Field(ge=1)
-
-
-class ErrorSummary(_Frozen):
-    """How far two computations of the same quantity were apart, over the rows measured."""
-
-    median: float
-    p999: float
-    max: float
-
-
-class Accuracy(_Frozen):
-    """What export measured on held-out rows.
-
-    Attributes:
-        rows: Rows measured.
-        log_prob_error: onnxruntime float32 against torch float64, nats.
-        round_trip_error: ``|decode(encode(x)) - x|`` in onnxruntime, in standard deviations of
-            each feature.
-        decode_log_prob_error: log_prob of a decoded row against that implied by decode, nats.
-        mass: Integral of the density where it can be taken by quadrature (one or two features).
-        non_finite: Rows for which a graph gave a non-finite number although the input was finite.
-    """
-
-    rows: int
-    log_prob_error: ErrorSummary
-    round_trip_error: ErrorSummary
-    decode_log_prob_error: ErrorSummary
-    mass: float | None = None
-    non_finite: int = 0
-
-
-class HeldOut(_Frozen):
+class HeldOut(Frozen):
     """Mean log-likelihood of rows that took no part in training, nats per row.
 
     Attributes:
@@ -197,6 +164,9 @@ class HeldOut(_Frozen):
         standard_error: Of that mean.
         log_likelihood_standardised: The same for columns scaled to unit variance, so that data
             sets and libraries can be compared.
+        bits_per_dimension: Of images of whole numbers, ``-log_likelihood / (pixels * log 2)``:
+            bits for each number of an image, an upper bound on those of the whole numbers
+            themselves.
     """
 
     rows: int
@@ -204,9 +174,10 @@ class HeldOut(_Frozen):
     log_likelihood: float
     standard_error: float
     log_likelihood_standardised: float
+    bits_per_dimension: float | None = None
 
 
-class CalibrationSummary(_Frozen):
+class CalibrationSummary(Frozen):
     """Scores of rows disjoint from those that trained or chose the model.
 
     Attributes:
@@ -220,7 +191,7 @@ class CalibrationSummary(_Frozen):
     quantiles: dict[str, float]
 
 
-class Provenance(_Frozen):
+class Provenance(Frozen):
     """Where the numbers came from."""
 
     created: str
@@ -236,7 +207,7 @@ class Provenance(_Frozen):
     training_seconds: float
 
 
-class Manifest(_Frozen):
+class Manifest(Frozen):
     """See ``exported/README.md`` for the meaning of each field and what a reader must refuse."""
 
     format_version: Literal[1]
@@ -247,6 +218,7 @@ class Manifest(_Frozen):
     density_tolerance: float = Field(ge=0)
     features: tuple[Feature, ...] = Field(min_length=1, max_length=MAX_FEATURES)
     context_features: tuple[Feature, ...] = Field(default=(), max_length=MAX_FEATURES)
+    image: tuple[Side, Side, Side] | None = None
     latent_features: int = Field(ge=1, le=MAX_FEATURES)
     base: Base
     graphs: dict[Name, Graph] = Field(min_length=1, max_length=MAX_GRAPHS)
@@ -254,6 +226,7 @@ class Manifest(_Frozen):
     golden: BundleFile
     calibration: CalibrationSummary
     accuracy: Accuracy
+    steps: StepChoices | None = None
     held_out: HeldOut
     provenance: Provenance
 
@@ -265,11 +238,25 @@ class Manifest(_Frozen):
         names = [f.name for f in self.features + self.context_features]
         if len(set(names)) != len(names):
             raise ValueError("feature names must be unique")
+        if self.image is not None and math.prod(self.image) != len(self.features):
+            raise ValueError(f"an image of {self.image} needs {math.prod(self.image)} features")
+        if self.base.features != self.latent_features:
+            raise ValueError(
+                f"expected a base of {self.latent_features} latent features, "
+                f"got {self.base.features}"
+            )
         # Upper and lower case are one file on some systems.
         files = {f.file.lower() for f in self.files()}
         if len(files) != len(self.files()) or "manifest.json" in files:
             raise ValueError("two entries name the same file")
+        if any(graph.options for graph in self.graphs.values()) != (self.steps is not None):
+            raise ValueError("expected steps exactly where a graph has the option steps")
         return self
+
+    def options(self, graph: str) -> dict[str, int]:
+        """What each option of a graph is where nobody chooses."""
+        default = None if self.steps is None else self.steps.default
+        return {} if default is None else dict.fromkeys(self.graphs[graph].options, default)
 
     def files(self) -> tuple[BundleFile, ...]:
         """Every file beside the manifest itself."""

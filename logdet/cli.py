@@ -20,9 +20,12 @@ COMMANDS = (
     "families",
     "score",
     "sample",
+    "expect",
+    "plot",
     "serve",
 )
 _EXTRAS = {
+    "matplotlib": "plot",
     "onnx": "train",
     "onnxscript": "train",
     "river": "train",

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from logdet.cells import Missing, to_float64
 from logdet.csv_file import read_csv, write_csv
 from logdet.errors import TableError
-from logdet.frame import MAX_CELLS, Frame, check_names
+from logdet.frame import MAX_CELLS, Frame, Image, check_names, pixel_names
 from logdet.npz_file import read_npz, write_npz
 
 EXTENSIONS = (".csv", ".csv.gz", ".parquet", ".npz")
@@ -34,10 +34,12 @@ class Table:
     Attributes:
         names: Column names, unique.
         values: Shape ``(rows, columns)``.
+        image: Height, width and channels where the first columns are the pixels of an image.
     """
 
     names: tuple[str, ...]
     values: NDArray[np.float64]
+    image: Image | None = None
 
 
 def read_table(
@@ -58,7 +60,8 @@ def read_table(
     if unknown := sorted(drop - set(frame.names)):
         raise TableError(f"columns to drop that are not in {path.name}: {', '.join(unknown)}")
     names = tuple(name for name in frame.names if name not in drop)
-    return Table(names, to_float64(frame, names, missing))
+    image = None if drop & set(pixel_names(frame.image or (0, 0, 0))) else frame.image
+    return Table(names, to_float64(frame, names, missing), image)
 
 
 def read_frame(path: Path) -> Frame:

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from logdet.errors import TableError
+from logdet.text import some
 
 MAX_CELLS = 500_000_000  # 4 GB as float64
+Image = tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,7 @@ class Frame:
         columns: The columns, by those names.
         places: What a person calls rows of these indices: a line of a text file, or a row.
         is_text: Every column is text that may stand for a number, as in CSV.
+        image: Height, width and channels where the first columns are the pixels of an image.
     """
 
     source: str
@@ -29,6 +32,32 @@ class Frame:
     columns: pa.Table
     places: Callable[[Sequence[int]], list[str]]
     is_text: bool = False
+    image: Image | None = None
+
+
+def pixel_names(image: Image) -> tuple[str, ...]:
+    """The columns of an image, row after row, with the channels of a pixel together."""
+    height, width, channels = image
+    return tuple(
+        f"p_{row}_{column}" + (f"_{channel}" if channels > 1 else "")
+        for row in range(height)
+        for column in range(width)
+        for channel in range(channels)
+    )
+
+
+def require(frame: Frame, columns: Sequence[str], model: str) -> None:
+    """Refuse a file without some of the columns that a model needs.
+
+    Raises:
+        TableError: Naming those that are lacking.
+    """
+    lacking = [name for name in columns if name not in frame.names]
+    if lacking:
+        raise TableError(
+            f"{frame.source} has no column {some(lacking)}; {model} needs {some(columns)}, "
+            f"the file has {some(frame.names)}"
+        )
 
 
 def check_names(source: str, names: Sequence[str]) -> None:

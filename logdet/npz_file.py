@@ -1,7 +1,8 @@
-"""numpy archives: a matrix ``x`` (or ``data``), or one vector for each column."""
+"""numpy archives: a matrix or images ``x`` (or ``data``), or one vector for each column."""
 
 from __future__ import annotations
 
+import math
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from logdet.errors import TableError
-from logdet.frame import MAX_CELLS, Frame, check_names
+from logdet.frame import MAX_CELLS, Frame, Image, check_names, pixel_names
 
 _KEYS = ("x", "data")
 Arrays = Mapping[str, NDArray[np.generic]]
@@ -22,7 +23,10 @@ def read_npz(path: Path) -> Frame:
     """The columns of an archive.
 
     ``x`` or ``data`` of two axes is the table, its columns named by ``names`` if there is such an
-    array and ``f0, f1, ..`` otherwise. Without it, the vectors of the archive are the columns.
+    array and ``f0, f1, ..`` otherwise. Of three or four axes it holds images, ``(rows, height,
+    width)`` or with the channels last; their pixels are the columns ``p_ROW_COLUMN`` or
+    ``p_ROW_COLUMN_CHANNEL``, and vectors of the same length stand behind them, such as a label.
+    Without it, the vectors of the archive are the columns.
 
     Raises:
         TableError: If there is no such array, or it holds anything but numbers.
@@ -35,13 +39,16 @@ def read_npz(path: Path) -> Frame:
             arrays = {key: loaded[key] for key in loaded.files}
     except (zipfile.BadZipFile, ValueError, EOFError) as error:
         raise TableError(f"{path.name} is not an archive of plain numpy arrays") from error
-    names, columns = _columns(path.name, arrays)
+    image = _image(arrays)
+    names, columns = _columns(path.name, arrays) if image is None else _pixels(arrays, image)
     check_names(path.name, names)
     try:
         table = pa.table(columns, names=names)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise TableError(f"{path.name} holds values that are no numbers") from error
-    return Frame(path.name, names, table, lambda rows: [f"row {row + 1}" for row in rows])
+    return Frame(
+        path.name, names, table, lambda rows: [f"row {row + 1}" for row in rows], image=image
+    )
 
 
 def write_npz(file: IO[bytes], columns: Mapping[str, object]) -> None:
@@ -64,12 +71,28 @@ def _columns(source: str, arrays: Arrays) -> tuple[tuple[str, ...], list[NDArray
     vectors = {k: a for k, a in arrays.items() if a.ndim == 1}
     if not vectors or len(vectors) != len(arrays):
         raise TableError(
-            f"expected {source} to hold an array x (or data) of rows and columns, or one vector "
-            f"for each column, got {_described(arrays)}"
+            f"expected {source} to hold an array x (or data) of rows and columns or of images, or "
+            f"one vector for each column, got {_described(arrays)}"
         )
     if len({len(vector) for vector in vectors.values()}) > 1:
         raise TableError(f"the vectors of {source} differ in length: {_described(arrays)}")
     return tuple(vectors), list(vectors.values())
+
+
+def _image(arrays: Arrays) -> Image | None:
+    """Height, width and channels where the archive holds images."""
+    array = next((arrays[key] for key in _KEYS if key in arrays), None)
+    if array is None or array.ndim not in (3, 4):
+        return None
+    height, width, channels = (*array.shape[1:], 1)[:3]
+    return height, width, channels
+
+
+def _pixels(arrays: Arrays, image: Image) -> tuple[tuple[str, ...], list[NDArray[np.generic]]]:
+    key = next(key for key in _KEYS if key in arrays)
+    rows = arrays[key].reshape(len(arrays[key]), math.prod(image))
+    vectors = {k: a for k, a in arrays.items() if a.shape == (len(rows),) and k != "names"}
+    return (*pixel_names(image), *vectors), [*rows.T, *vectors.values()]
 
 
 def _names(source: str, arrays: Arrays, columns: int) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from exported.bundle import versions
 from logdet.text import some
 
 if TYPE_CHECKING:
-    from exported.manifest import ErrorSummary
+    from exported.accuracy import ErrorSummary
     from training.columns import Column
     from training.fit import EpochReport
     from training.prepared import Prepared
@@ -35,6 +35,10 @@ def show_columns(prepared: Prepared, source: str) -> None:
     console = _console()
     counts = ", ".join(f"{n:,} {part}" for part, n in prepared.split.counts().items() if n)
     console.print(f"{source}: {counts}", highlight=False, soft_wrap=True)
+    if prepared.image is not None:
+        console.print(
+            f"images of {' x '.join(map(str, prepared.image))} (height, width, channels)"
+        )
     columns = prepared.columns.all + prepared.context.all
     listed = columns if len(columns) <= MAX_LISTED else tuple(c for c in columns if c.notes)
     grid = Table(box=None, pad_edge=False, show_edge=False)
@@ -106,6 +110,8 @@ def show_published(published: Published, checkpoint: Path) -> None:
             f"({published.epochs} epochs, best {published.best_epoch})",
         ),
     ]
+    if held_out.bits_per_dimension is not None:
+        rows.insert(2, ("  a pixel", f"{held_out.bits_per_dimension:.3f} bits per dimension"))
     if held_out.out_of_support:
         zero = f"{held_out.out_of_support:,} of the test rows, with density zero"
         rows.insert(2, ("out of support", zero))
@@ -136,8 +142,9 @@ class _NatsColumn(ProgressColumn):
 
 def _nats(report: EpochReport) -> str:
     minutes, seconds = divmod(round(report.seconds_left), 60)
+    train = "" if report.train_nats is None else f"train {report.train_nats:.3f}  "
     return (
-        f"train {report.train_nats:.3f}  validation {report.validation_nats:.3f}  "
+        f"{train}validation {report.validation_nats:.3f}  "
         f"best {report.best_nats:.3f} nats  up to {minutes}:{seconds:02d} left"
     )
 

@@ -9,68 +9,24 @@ import asyncio
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from exported.noise import MAX_SEED
 from service.batcher import Batcher
 from service.catalogue import Catalogue
 from service.config import ServiceConfig
 from service.errors import ErrorKind, ServiceError, invalid
+from service.expectation import DEFAULT_SAMPLES, Expected, Questions
 from service.lanes import Arrays, Lane, Take
-from service.metrics import Metrics, ModelMetrics
-from service.model import Model
-from service.results import Decoded, Evaluated, Sampled, Scored
+from service.metrics import Metrics
+from service.results import Decoded, Evaluated, Explained, Floats, Sampled, Scored
 from service.rows import check_count
 from service.runtime import VERSION, Runtime
+from service.served import Served, keeping, noise_of, rows_of
+from service.steps import calibrated
 
 MAX_RANDOM_SEED = 2**53 - 1  # a seed drawn here survives JSON readers that know only doubles
-
-
-@dataclass(frozen=True, slots=True)
-class Served:
-    """A model with its place in the batcher and its metrics.
-
-    Attributes:
-        model: The loaded bundle.
-        metrics: Its series.
-        columns: Names of the values of a row.
-        latents: Names of the values of a latent row, for messages.
-        evaluate: Lane of :meth:`Model.evaluate`.
-        decode: Lane of :meth:`Model.decode`.
-        emit: Lane of :meth:`Model.emit`.
-    """
-
-    model: Model
-    metrics: ModelMetrics
-    columns: tuple[str, ...]
-    latents: tuple[str, ...]
-    evaluate: Lane
-    decode: Lane
-    emit: Lane
-
-    @classmethod
-    def of(cls, model: Model, metrics: ModelMetrics) -> Served:
-        """Lanes for each way in which the model runs."""
-
-        def evaluate(x: NDArray[np.floating]) -> Arrays:
-            out = model.evaluate(x)
-            return out.log_prob, out.z, out.log_det, out.status
-
-        def decode(z: NDArray[np.floating]) -> Arrays:
-            out = model.decode(z)
-            return out.x, out.log_prob, out.status
-
-        def emit(z: NDArray[np.floating]) -> Arrays:
-            out = model.emit(z)
-            return out.x, out.log_prob, out.status
-
-        columns = tuple(feature.name for feature in model.manifest.features)
-        latents = tuple(f"z{i}" for i in range(model.manifest.latent_features))
-        lanes = (Lane(run, metrics) for run in (evaluate, decode, emit))
-        return cls(model, metrics, columns, latents, *lanes)
 
 
 class Core:
@@ -141,68 +97,147 @@ class Core:
             )
         return self._served[manifest.name, manifest.version]
 
-    async def log_prob(self, served: Served, x: NDArray[np.floating]) -> Evaluated:
-        """Log-density of rows; x has shape ``(rows, features)``, in the user's units."""
-        evaluated = await self._evaluate(served, "log_prob", x)
+    async def log_prob(
+        self,
+        served: Served,
+        x: Floats,
+        context: Floats | None = None,
+        steps: int | None = None,
+    ) -> Evaluated:
+        """Log-density of rows.
+
+        Args:
+            served: The model.
+            x: Shape ``(rows, features)``, in the user's units.
+            context: Of a conditional density; shape ``(1, context_features)`` for all rows, or
+                ``(rows, context_features)``.
+            steps: Of a solver; the model's default if None.
+        """
+        evaluated = await self._evaluate(served, "log_prob", x, context, steps)
         served.metrics.judged(evaluated)
         return evaluated
 
-    async def encode(self, served: Served, x: NDArray[np.floating]) -> Evaluated:
-        """Latents and log-determinants of rows."""
-        return await self._evaluate(served, "encode", x)
+    async def encode(
+        self,
+        served: Served,
+        x: Floats,
+        context: Floats | None = None,
+        steps: int | None = None,
+    ) -> Evaluated:
+        """Latents and log-determinants of rows; arguments as those of :meth:`log_prob`."""
+        return await self._evaluate(served, "encode", x, context, steps)
+
+    async def feature_log_prob(
+        self,
+        served: Served,
+        x: Floats,
+        context: Floats | None = None,
+        steps: int | None = None,
+    ) -> Explained:
+        """Log-density of rows and each feature's term; arguments as those of :meth:`log_prob`."""
+        operation = "feature_log_prob"
+        check_count(len(x), self.config.limit_rows, served.model.manifest.name, operation)
+        out = await self._run_rows(served, served.lanes(steps).explain, x, context)
+        explained = Explained(*out)
+        served.metrics.answered(operation, explained.status)
+        return explained
 
     async def score(
-        self, served: Served, x: NDArray[np.floating], alpha: float | None = None
+        self,
+        served: Served,
+        x: Floats,
+        alpha: float | None = None,
+        context: Floats | None = None,
+        steps: int | None = None,
     ) -> Scored:
-        """Log-density of rows and whether each is an anomaly at the rate ``alpha``."""
+        """Log-density of rows and whether each is an anomaly at the rate ``alpha``.
+
+        The number of steps can only be the one that the p-values were calibrated at.
+        """
         served.model.decide(np.empty(0), alpha)  # an impossible alpha is refused before any run
-        evaluated = await self._evaluate(served, "score", x)
+        steps = calibrated(served.model.manifest, steps)
+        evaluated = await self._evaluate(served, "score", x, context, steps)
         served.metrics.judged(evaluated)
         return Scored(evaluated, served.model.decide(evaluated.log_prob, alpha))
 
-    async def decode(self, served: Served, z: NDArray[np.floating]) -> Decoded:
+    async def decode(
+        self,
+        served: Served,
+        z: Floats,
+        context: Floats | None = None,
+        steps: int | None = None,
+    ) -> Decoded:
         """Rows at given latents of shape ``(rows, latent_features)``."""
         check_count(len(z), self.config.limit_rows, served.model.manifest.name, "decode")
-        with self._working():
-            out = await self._run(served.decode, len(z), z[0].nbytes, lambda a, b: z[a:b])
+        out = await self._run_rows(served, served.lanes(steps).decode, z, context)
         decoded = Decoded(*out)
         served.metrics.answered("decode", decoded.status)
         return decoded
 
     async def sample(
-        self, served: Served, n: int, seed: int | None = None, temperature: float = 1.0
+        self,
+        served: Served,
+        n: int,
+        seed: int | None = None,
+        temperature: float = 1.0,
+        context: Floats | None = None,
+        steps: int | None = None,
     ) -> Sampled:
         """Draw rows; without a seed, one is drawn and returned."""
-        model = served.model
         if n < 1:
             raise invalid(f"expected 'n' to be at least 1, got {n}")
-        check_count(n, self.config.limit_rows, model.manifest.name, "sample")
-        if seed is not None and not 0 <= seed <= MAX_SEED:
-            raise invalid(f"expected 'seed' between 0 and {MAX_SEED}, got {seed}")
+        check_count(n, self.config.limit_rows, served.model.manifest.name, "sample")
         if not 0.0 <= temperature < np.inf:
             raise invalid(
                 f"expected 'temperature' to be finite and not negative, got {temperature}"
             )
-        drawn = secrets.randbelow(MAX_RANDOM_SEED) if seed is None else seed
-
-        def take(start: int, stop: int) -> NDArray[np.floating]:
-            return model.base_noise(drawn, temperature, start, stop)
-
+        drawn = _seed(seed)
+        lane, given = served.lanes(steps).emit, served.model.conditioning.spread(context, n)
         with self._working():
-            out = await self._run(served.emit, n, 8 * model.manifest.latent_features, take)
+            out = await self._run(lane, n, *noise_of(served.model, drawn, temperature, given))
         sampled = Sampled(Decoded(*out), drawn)
         served.metrics.answered("sample", sampled.rows.status)
         return sampled
 
+    async def expectation(
+        self,
+        served: Served,
+        questions: Questions,
+        samples: int = DEFAULT_SAMPLES,
+        seed: int | None = None,
+        context: Floats | None = None,
+        steps: int | None = None,
+    ) -> Expected:
+        """Expectations from the rows that a seed draws; one row of context for all of them."""
+        if samples < 1:
+            raise invalid(f"expected 'samples' to be at least 1, got {samples}")
+        check_count(samples, self.config.limit_rows, served.model.manifest.name, "expectation")
+        drawn = _seed(seed)
+        lane = keeping(served.lanes(steps).emit, questions)
+        row = served.model.conditioning.single(context)
+        given = None if row is None else np.broadcast_to(row, (samples, row.shape[1]))
+        with self._working():
+            out = await self._run(lane, samples, *noise_of(served.model, drawn, 1.0, given))
+            expected = await asyncio.to_thread(Expected.of, questions, drawn, *out)
+        served.metrics.answered("expectation", out[-1])
+        return expected
+
     async def _evaluate(
-        self, served: Served, operation: str, x: NDArray[np.floating]
+        self, served: Served, operation: str, x: Floats, context: Floats | None, steps: int | None
     ) -> Evaluated:
         check_count(len(x), self.config.limit_rows, served.model.manifest.name, operation)
-        with self._working():
-            out = await self._run(served.evaluate, len(x), x[0].nbytes, lambda a, b: x[a:b])
+        out = await self._run_rows(served, served.lanes(steps).evaluate, x, context)
         evaluated = Evaluated(*out)
         served.metrics.answered(operation, evaluated.status)
         return evaluated
+
+    async def _run_rows(
+        self, served: Served, lane: Lane, rows: Floats, context: Floats | None
+    ) -> Arrays:
+        given = served.model.conditioning.spread(context, len(rows))
+        row_bytes = rows[0].nbytes + (0 if given is None else given[0].nbytes)
+        with self._working():
+            return await self._run(lane, len(rows), row_bytes, rows_of(rows, given))
 
     async def _run(self, lane: Lane, rows: int, row_bytes: int, take: Take) -> Arrays:
         try:
@@ -224,3 +259,11 @@ class Core:
             yield
         finally:
             self._inflight -= 1
+
+
+def _seed(seed: int | None) -> int:
+    if seed is None:
+        return secrets.randbelow(MAX_RANDOM_SEED)
+    if not 0 <= seed <= MAX_SEED:
+        raise invalid(f"expected 'seed' between 0 and {MAX_SEED}, got {seed}")
+    return seed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from exported.manifest import Feature, Manifest
@@ -12,20 +13,25 @@ _DIGITS = 6
 
 def row(manifest: Manifest) -> list[float | int]:
     """A row that the model can score: each feature's median in training."""
-    return [_typical(feature) for feature in manifest.features]
+    return _typical_row(manifest.features)
 
 
 def bodies(manifest: Manifest) -> dict[str, dict[str, Any]]:
     """A body for each operation that the model has."""
+    given: dict[str, Any] = {}
+    if manifest.context_features:
+        given = {"context": [_typical_row(manifest.context_features)]}
     rows: dict[str, Any] = {"rows": [row(manifest)]}
     known: dict[str, dict[str, Any]] = {
         "log_prob": rows,
+        "feature_log_prob": rows,
         "score": rows,
         "encode": rows,
         "decode": {"z": [[0.0] * manifest.latent_features]},
         "sample": {"n": 3, "seed": 0},
+        "expectation": {"of": _questions(manifest), "samples": 10_000, "seed": 0},
     }
-    return {name: body for name, body in known.items() if name in manifest.operations}
+    return {name: body | given for name, body in known.items() if name in manifest.operations}
 
 
 def curl(manifest: Manifest, address: str) -> str:
@@ -35,6 +41,19 @@ def curl(manifest: Manifest, address: str) -> str:
     body = json.dumps(examples[operation])
     url = f"{address}/v1/models/{manifest.name}/{operation}"
     return f"curl -s {url} -H 'content-type: application/json' -d '{body}'"
+
+
+def _questions(manifest: Manifest) -> list[dict[str, Any]]:
+    feature = next((f for f in manifest.features if f.role == "modelled"), manifest.features[0])
+    return [
+        {"mean": feature.name},
+        {"quantile": feature.name, "q": 0.99},
+        {"probability": {feature.name: [_typical(feature), None]}},
+    ]
+
+
+def _typical_row(features: Sequence[Feature]) -> list[float | int]:
+    return [_typical(feature) for feature in features]
 
 
 def _typical(feature: Feature) -> float | int:

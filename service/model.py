@@ -13,10 +13,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from exported import golden, noise
+from exported import golden
+from exported.base import base_log_prob, base_noise, in_base_support
 from exported.bundle import read_bundle
 from exported.calibration import Calibration
 from exported.manifest import Manifest
+from service.context import Conditioning
 from service.errors import invalid
 from service.results import (
     NON_FINITE_INPUT,
@@ -26,11 +28,13 @@ from service.results import (
     Decision,
     Decoded,
     Evaluated,
+    Explained,
     Floats,
     Sampled,
 )
 from service.runtime import Arrays, Runtime, Sessions
 from service.status import RowRules, mask, mask_log_prob, settle
+from service.steps import choose
 from service.support import refuse_unsupported
 
 DEFAULT_ALPHA = 0.01
@@ -44,6 +48,7 @@ class Model:
         manifest: What it is.
         calibration: Scores that turn a log-density into a p-value.
         rules: Which rows may be run.
+        conditioning: What it is given beside the rows.
         graphs: Sessions by graph name.
         provider: Where they run.
     """
@@ -51,6 +56,7 @@ class Model:
     manifest: Manifest
     calibration: Calibration
     rules: RowRules
+    conditioning: Conditioning
     graphs: Mapping[str, Sessions]
     provider: str
 
@@ -71,17 +77,27 @@ class Model:
         rows = bundle.golden()
         for _ in range(runtime.sessions):  # sessions take turns, so each one replays and is warm
             golden.replay(manifest, rows, lambda name, inputs: graphs[name].replay(inputs))
-        rules = RowRules.of(manifest.features)
-        return cls(manifest, bundle.calibration(), rules, graphs, runtime.provider)
+        rules, given = RowRules.of(manifest.features), Conditioning.of(manifest)
+        return cls(manifest, bundle.calibration(), rules, given, graphs, runtime.provider)
 
-    def evaluate(self, x: Floats) -> Evaluated:
+    def evaluate(
+        self, x: Floats, context: Floats | None = None, steps: int | None = None
+    ) -> Evaluated:
         """Log-density, latent and log-determinant of rows.
 
         Args:
             x: Shape ``(rows, features)``, in the user's units; any float.
+            context: Of a conditional density; shape ``(1, context_features)`` or
+                ``(rows, context_features)``.
+            steps: Of a solver; the manifest's default if None.
+
+        Raises:
+            ServiceError: If the context or the steps are not those of this model.
         """
-        before = self.rules.judge(x)
-        out = self._run("log_prob", {"x": self.rules.runnable(x, before)})
+        context = self.conditioning.spread(context, len(x))
+        before = self.conditioning.judge(self.rules.judge(x), context)
+        given = self.conditioning.inputs(before, context)
+        out = self._run("log_prob", {"x": self.rules.runnable(x, before), **given}, steps)
         status = settle(before, out["log_prob"])
         return Evaluated(
             log_prob=mask_log_prob(out["log_prob"], status),
@@ -90,49 +106,91 @@ class Model:
             status=status,
         )
 
-    def decode(self, z: Floats) -> Decoded:
+    def explain(
+        self, x: Floats, context: Floats | None = None, steps: int | None = None
+    ) -> Explained:
+        """Log-density of rows and each feature's term of it, of a model that has the operation.
+
+        Arguments and errors are those of :meth:`evaluate`.
+        """
+        context = self.conditioning.spread(context, len(x))
+        whole = self.evaluate(x, context, steps)
+        inputs = {"x": self.rules.runnable(x, whole.status)}
+        inputs |= self.conditioning.inputs(whole.status, context)
+        terms = self._run("feature_log_prob", inputs, steps)["feature_log_prob"]
+        status = settle(whole.status, terms)
+        return Explained(mask_log_prob(whole.log_prob, status), mask(terms, status), status)
+
+    def decode(
+        self, z: Floats, context: Floats | None = None, steps: int | None = None
+    ) -> Decoded:
         """Rows at given latents, unrounded but for constants, with their log-density.
 
         Args:
             z: Shape ``(rows, latent_features)``.
+            context: As in :meth:`evaluate`.
+            steps: As in :meth:`evaluate`.
+
+        Raises:
+            ServiceError: As :meth:`evaluate`.
         """
-        finite = _finite(z)
-        runnable = z if finite.all() else np.where(finite[:, None], z, 0.0)
-        out = self._run("decode", {"z": runnable})
+        context = self.conditioning.spread(context, len(z))
+        asked = np.where(_finite(z), OK, NON_FINITE_INPUT).astype(np.uint8)
+        asked = self.conditioning.judge(asked, context)
+        inside = in_base_support(self.manifest.base, z)
+        asked = np.where((asked == OK) & ~inside, OUT_OF_SUPPORT, asked).astype(np.uint8)
+        runs = asked == OK
+        runnable = z if runs.all() else np.where(runs[:, None], z, 0.0)
+        given = self.conditioning.inputs(asked, context)
+        out = self._run("decode", {"z": runnable, **given}, steps)
         with np.errstate(over="ignore", invalid="ignore"):
-            log_prob = noise.standard_normal_log_prob(runnable) - out["log_det"]
+            log_prob = base_log_prob(self.manifest.base, runnable) - out["log_det"]
         x = self.rules.exact(out["x"])
-        before = np.where(finite, self._judge_continuous(x), NON_FINITE_INPUT)
+        before = np.where(runs, self._judge_continuous(x), asked)
         status = settle(before.astype(np.uint8), log_prob)
-        lost = (status == NOT_CONVERGED) | ~finite
+        lost = (status == NOT_CONVERGED) | ~runs
         known = np.where(lost[:, None], np.asarray(np.nan, x.dtype), x)
         return Decoded(known, mask_log_prob(log_prob, status), status)
 
-    def emit(self, z: Floats) -> Decoded:
+    def emit(self, z: Floats, context: Floats | None = None, steps: int | None = None) -> Decoded:
         """Rows at given latents as a table would hold them: integer columns are whole.
 
-        The log-density is that of the row as emitted.
+        The log-density is that of the row as emitted. Arguments and errors are those of
+        :meth:`decode`.
         """
-        decoded = self.decode(z)
+        context = self.conditioning.spread(context, len(z))
+        decoded = self.decode(z, context, steps)
         x, log_prob, status = decoded.x, decoded.log_prob, decoded.status
-        if self.rules.integer.any():
+        if self.rules.integer.any() or self.rules.bounded.any():
             x = self.rules.round(x)
-            again = self.evaluate(x)
+            again = self.evaluate(x, context, steps)
             log_prob, status = again.log_prob, again.status
-        # Nobody sent the latents of a sample, so none can be a wrong input.
-        status = np.where(status == NON_FINITE_INPUT, NOT_CONVERGED, status)
-        return Decoded(x, log_prob, status.astype(np.uint8))
+        # Nobody sent the latents of a sample, so none but the context can be a wrong input.
+        status = np.where(status == NON_FINITE_INPUT, NOT_CONVERGED, status).astype(np.uint8)
+        if context is not None:
+            status = self.conditioning.prevail(status, context)
+            log_prob = mask_log_prob(log_prob, status)
+        return Decoded(x, log_prob, status)
 
     def base_noise(self, seed: int, temperature: float, start: int, stop: int) -> Floats:
         """Rows ``start`` to ``stop`` of the latents that a seed draws."""
-        draws = self.manifest.base.draws_per_row
-        with np.errstate(over="ignore"):
-            return temperature * noise.standard_normal(seed, start, stop - start, draws)
+        return base_noise(self.manifest.base, seed, start, stop - start, temperature)
 
-    def sample(self, n: int, seed: int, temperature: float = 1.0, first_row: int = 0) -> Sampled:
-        """Draw rows ``first_row`` to ``first_row + n`` of a seed."""
+    def sample(
+        self,
+        n: int,
+        seed: int,
+        temperature: float = 1.0,
+        first_row: int = 0,
+        context: Floats | None = None,
+        steps: int | None = None,
+    ) -> Sampled:
+        """Draw rows ``first_row`` to ``first_row + n`` of a seed.
+
+        Context, of one row or ``n``, steps and errors are those of :meth:`evaluate`.
+        """
         z = self.base_noise(seed, temperature, first_row, first_row + n)
-        return Sampled(self.emit(z), seed)
+        return Sampled(self.emit(z, context, steps), seed)
 
     def decide(self, log_prob: Floats, alpha: float | None = None) -> Decision:
         """Which log-densities are anomalies at a rate of false alarms.
@@ -152,8 +210,12 @@ class Model:
         p_value = self.calibration.p_value(log_prob)
         return Decision(p_value, p_value <= alpha, threshold, alpha)
 
-    def _run(self, graph: str, inputs: Arrays) -> dict[str, NDArray[np.floating]]:
-        return self.graphs[graph].run(inputs)  # type: ignore[return-value]
+    def _run(
+        self, graph: str, inputs: Arrays, steps: int | None
+    ) -> dict[str, NDArray[np.floating]]:
+        chosen = choose(self.manifest, steps)
+        options = {} if chosen is None else {"steps": np.array(chosen)}
+        return self.graphs[graph].run({**inputs, **options})  # type: ignore[return-value]
 
     def _judge_continuous(self, x: Floats) -> NDArray[np.integer]:
         # A decoded integer column lies within half a cell of its whole number.

@@ -32,6 +32,22 @@ class Evaluated:
 
 
 @dataclass(frozen=True, slots=True)
+class Explained:
+    """Log-densities of rows and what each feature adds to them.
+
+    Attributes:
+        log_prob: As in :class:`Evaluated`.
+        terms: Shape ``(rows, features)``, nats: of each feature given those before it. They sum to
+            the log-density; NaN where the status is not ok.
+        status: As in :class:`Evaluated`.
+    """
+
+    log_prob: Floats
+    terms: Floats
+    status: Codes
+
+
+@dataclass(frozen=True, slots=True)
 class Decoded:
     """Rows that the decode map made.
 

@@ -21,6 +21,7 @@ _COMMANDS = {
     "log_prob": "logdet score {} FILE",
     "score": "logdet score {} FILE",
     "sample": "logdet sample {} -n N",
+    "expectation": "logdet expect {} -n N",
 }
 
 
@@ -77,6 +78,12 @@ def check_count(count: int, limit: int, model: str, operation: str) -> None:
         )
 
 
+def listed(names: Sequence[str]) -> str:
+    """The names for a message, the first of them where they are many."""
+    shown = ", ".join(names[:_SHOWN_NAMES])
+    return shown if len(names) <= _SHOWN_NAMES else f"{shown}, ... ({len(names)} features)"
+
+
 def _ordered(
     value: list[dict[str, object]], names: Sequence[str], field: str
 ) -> list[list[object]]:
@@ -97,21 +104,21 @@ def _wrong_names(value: list[dict[str, object]], names: Sequence[str], field: st
         if unknown:
             return invalid(
                 f"row {place} of '{field}' has the unknown feature {_short(unknown[0])}; "
-                f"expected {_listed(names)}"
+                f"expected {listed(names)}"
             )
         missing = [name for name in names if name not in row]
         if missing:
             return invalid(
                 f"row {place} of '{field}' lacks the feature {missing[0]!r}; "
-                f"expected {_listed(names)} (null where a value is not known)"
+                f"expected {listed(names)} (null where a value is not known)"
             )
-    return invalid(f"expected every one of '{field}' to name {_listed(names)}")
+    return invalid(f"expected every one of '{field}' to name {listed(names)}")
 
 
 def _wrong_width(value: list[list[object]], names: Sequence[str], field: str) -> ServiceError:
     place, got = next((i, len(row)) for i, row in enumerate(value) if len(row) != len(names))
     return invalid(
-        f"expected {len(names)} values in every one of '{field}' ({_listed(names)}), "
+        f"expected {len(names)} values in every one of '{field}' ({listed(names)}), "
         f"got {got} at row {place}"
     )
 
@@ -131,11 +138,6 @@ def _wrong_value(value: list[list[object]], names: Sequence[str], field: str) ->
 
 def _is_huge(cell: object) -> bool:
     return type(cell) is int and abs(cell) > sys.float_info.max
-
-
-def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:_SHOWN_NAMES])
-    return shown if len(names) <= _SHOWN_NAMES else f"{shown}, ... ({len(names)} features)"
 
 
 def _short(text: str) -> str:

@@ -61,7 +61,7 @@ class Sessions:
     idle: SimpleQueue[onnxruntime.InferenceSession]
 
     def run(self, inputs: Arrays) -> dict[str, NDArray[np.generic]]:
-        """Run the graph; inputs are cast to the types the manifest names.
+        """Run the graph; inputs and options are cast to the types the manifest names.
 
         Waits for a session where more threads call than there are sessions.
         """
@@ -72,6 +72,8 @@ class Sessions:
                     t.name: np.ascontiguousarray(inputs[t.name], _DTYPES[t.datatype])
                     for t in self.graph.inputs
                 }
+            # Not made contiguous, which would give a scalar an axis.
+            feed |= {name: np.asarray(inputs[name], np.int64) for name in self.graph.options}
             names = [t.name for t in self.graph.outputs]
             return dict(zip(names, session.run(names, feed), strict=True))
         finally:

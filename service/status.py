@@ -31,11 +31,17 @@ class RowRules:
     integer: NDArray[np.bool_]
     constant: NDArray[np.bool_]
 
+    @property
+    def bounded(self) -> NDArray[np.bool_]:
+        """Columns that vary within an end, where decoded values may have been moved to."""
+        ends = (self.low > -FLOAT32_MAX) | (self.high < FLOAT32_MAX)
+        return np.asarray(ends & ~self.constant)
+
     @classmethod
     def of(cls, features: tuple[Feature, ...]) -> RowRules:
         """The rules of a manifest's features."""
-        integer = np.array([f.kind == "integer" for f in features])
-        constant = np.array([f.role == "constant" for f in features])
+        integer = np.array([f.kind == "integer" for f in features], dtype=np.bool_)
+        constant = np.array([f.role == "constant" for f in features], dtype=np.bool_)
         low = np.array([-np.inf if f.support[0] is None else f.support[0] for f in features])
         high = np.array([np.inf if f.support[1] is None else f.support[1] for f in features])
         # The graphs compute in float32; a value beyond it has no density that they could tell.
@@ -69,10 +75,14 @@ class RowRules:
         return np.where(self.constant, self.low, x) if self.constant.any() else x
 
     def round(self, x: Floats) -> Floats:
-        """Whole numbers in integer columns, halves up: the cell of the dequantised value."""
+        """Whole numbers in integer columns, halves up: the cell of the dequantised value.
+
+        The upper edge of the last cell in support belongs to that cell.
+        """
         if not self.integer.any():
             return x
-        return np.where(self.integer, np.floor(x + 0.5), x).astype(x.dtype)
+        whole = np.where(x == self.high + 0.5, self.high, np.floor(x + 0.5))
+        return np.where(self.integer, whole, x).astype(x.dtype)
 
 
 def settle(status: Codes, *outputs: Floats) -> Codes:

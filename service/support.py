@@ -16,26 +16,29 @@ def refuse_unsupported(manifest: Manifest) -> None:
     Raises:
         BundleInvalidError: Naming the first thing that cannot be served.
     """
-    if manifest.context_features:
-        raise BundleInvalidError("context features are not served by this version")
-    if manifest.base.draws_per_row != manifest.latent_features:
-        raise BundleInvalidError(
-            f"expected {manifest.latent_features} draws a row, got {manifest.base.draws_per_row}"
-        )
     for operation, graph in manifest.operations.items():
         if OPERATIONS.get(operation) != graph:
             raise BundleInvalidError(
                 f"operation {operation!r} on graph {graph!r} is not known here"
             )
-    features, latents = len(manifest.features), manifest.latent_features
-    row: _Sizes = {"x": (features,)}
-    latent: _Sizes = {"z": (latents,)}
-    expected: dict[str, tuple[_Sizes, _Sizes]] = {
-        "log_prob": (row, {"log_prob": (), **latent, "log_det": ()}),
-        "decode": (latent, {**row, "log_det": ()}),
-    }
+    expected = _expected(manifest)
     for name in sorted(set(manifest.operations.values())):
         _check_tensors(name, manifest.graphs[name], *expected[name])
+        if manifest.steps is not None and not manifest.graphs[name].options:
+            raise BundleInvalidError(f"expected graph {name!r} to have the option steps")
+
+
+def _expected(manifest: Manifest) -> dict[str, tuple[_Sizes, _Sizes]]:
+    """Sizes of the inputs and outputs of each graph."""
+    row: _Sizes = {"x": (len(manifest.features),)}
+    latent: _Sizes = {"z": (manifest.latent_features,)}
+    given = len(manifest.context_features)
+    context: _Sizes = {"context": (given,)} if given else {}
+    return {
+        "log_prob": ({**row, **context}, {"log_prob": (), **latent, "log_det": ()}),
+        "decode": ({**latent, **context}, {**row, "log_det": ()}),
+        "feature_log_prob": ({**row, **context}, {"feature_log_prob": row["x"]}),
+    }
 
 
 def _check_tensors(name: str, graph: Graph, inputs: _Sizes, outputs: _Sizes) -> None:

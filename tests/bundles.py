@@ -18,7 +18,7 @@ from exported.arrays import write_arrays
 from exported.bundle import describe_file, write_bundle
 from exported.calibration import Calibration
 from exported.golden import pack
-from exported.manifest import Manifest
+from exported.manifest import OPERATIONS, Manifest
 
 NAMES = ("pressure", "flow", "count", "site")
 MEAN = np.array([10.0, -3.0, 40.0])
@@ -27,6 +27,7 @@ HALF = np.array([0.0, 0.0, 0.5])
 SITE = 7.1  # the constant column; not a float32 number
 COUNT_RANGE = (0.0, 200.0)
 CALIBRATION_ROWS = 999
+FLOW = ("log_prob", "score", "encode", "decode", "sample", "expectation")
 _WHITEN = np.linalg.inv(np.linalg.cholesky(COVARIANCE)).T  # z = (x - mean) @ _WHITEN
 _LOG_DET = float(np.linalg.slogdet(_WHITEN)[1])
 
@@ -66,7 +67,7 @@ def write_gaussian(
     root: Path,
     name: str = "gauss",
     version: int = 1,
-    operations: tuple[str, ...] = ("log_prob", "score", "encode", "decode", "sample"),
+    operations: tuple[str, ...] = FLOW,
     golden_offset: float = 0.0,
 ) -> Path:
     """Publish the bundle; a golden offset makes one whose golden rows do not replay."""
@@ -95,7 +96,6 @@ def _manifest(
     calibration: Calibration,
 ) -> Manifest:
     tolerance = {"absolute": 1e-3, "relative": 1e-5}
-    graph_of = {"decode": "decode", "sample": "decode"}
 
     def tensor(name: str, *columns: int) -> dict[str, Any]:
         return {"name": name, "datatype": "FP32", "shape": (-1, *columns)}
@@ -129,7 +129,7 @@ def _manifest(
                 ),
                 "decode": graph("decode", [tensor("z", 3)], [tensor("x", 4), tensor("log_det")]),
             },
-            "operations": {key: graph_of.get(key, "log_prob") for key in operations},
+            "operations": {key: OPERATIONS.get(key, "log_prob") for key in operations},
             "golden": describe_file("golden.npz", contents["golden.npz"]),
             "calibration": {
                 "artifact": describe_file("calibration.npz", contents["calibration.npz"]),

@@ -9,6 +9,7 @@ import pytest
 
 from tests.bundles import write_gaussian
 from tests.engines import Running, on_ray
+from tests.variants import write_conditional, write_ordered, write_stepped
 
 
 @pytest.fixture(scope="session")
@@ -18,6 +19,9 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_gaussian(root, "gauss", 2)
     write_gaussian(root, "scorer", 1, operations=("log_prob", "score"))
     write_gaussian(root, "broken", 1, golden_offset=1.0)
+    write_conditional(root, "given")
+    write_stepped(root, "stepped")
+    write_ordered(root, "ordered")
     return root
 
 

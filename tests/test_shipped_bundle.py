@@ -45,7 +45,7 @@ def test_a_row_alone_and_among_a_thousand_is_the_same(model: Model) -> None:
 def test_held_out_rows_have_the_likelihood_that_the_manifest_says(model: Model) -> None:
     recipe = Recipe.model_validate(model.manifest.provenance.recipe)
     prepared = prepare(recipe, load("shuttle"))
-    noisy = prepared.columns.dequantise(prepared.split.test, prepared.noise(Stream.TEST))
+    noisy = prepared.columns.dequantise(prepared.split.test.rows, prepared.noise(Stream.TEST))
     # The graph itself, because the service refuses fractions in whole-number columns.
     nats = model.graphs["log_prob"].run({"x": noisy})["log_prob"].astype(np.float64)
     held_out = model.manifest.held_out

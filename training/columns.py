@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from training.bounds import Interval, interval, refuse_outside
+from training.recipes import Ends
 from training.table import Rows
 
 # Correlation beyond which two columns carry one number between them.
@@ -45,6 +48,9 @@ class Column:
         tightness: Of the arcsinh tails after scaling, the most likely under a normal marginal.
         deviation: Standard deviation, in the user's unit; for standardised nats.
         notes: Remarks for the user.
+        interval: Its declared range; None without.
+        opened: Median and robust deviation of the values outside of that range's map, on which
+            the tightness was decided; of the raw values without one.
     """
 
     name: str
@@ -57,6 +63,20 @@ class Column:
     tightness: float
     deviation: float
     notes: tuple[str, ...]
+    interval: Interval | None = None
+    opened: tuple[float, float] = (0.0, 1.0)
+
+    @property
+    def units(self) -> tuple[float, float]:
+        """What becomes 0 and 1 in the first step of the preprocessing, in the user's unit."""
+        if self.interval is None:
+            return self.centre, self.scale
+        return self.interval.centre, self.interval.scale
+
+    @property
+    def edges(self) -> tuple[float, float]:
+        """Where the density ends, infinite where open."""
+        return (-np.inf, np.inf) if self.interval is None else self.interval.edges
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +104,7 @@ class Columns:
         return any(
             abs(c.centre) > MAX_FLOAT32_OFFSET * c.scale
             or (c.kind == "integer" and max(abs(c.low), abs(c.high)) > MAX_FLOAT32_INTEGER)
+            or not (c.interval is None or c.interval.fits_float32())
             for c in self.modelled
         )
 
@@ -92,12 +113,37 @@ class Columns:
         return np.float64 if self.needs_float64_input() else np.float32
 
     def in_support(self, rows: Rows) -> NDArray[np.bool_]:
-        """Which of ``(rows, columns)`` the service would score: constants kept, integers whole."""
+        """Which of ``(rows, columns)`` the service would score.
+
+        Constants are kept, whole numbers whole, and bounded columns within their bounds.
+        """
         constant = np.array([c.constant for c in self.all], dtype=np.bool_)
         integer = np.array([c.kind == "integer" for c in self.all], dtype=np.bool_)
         kept = rows == np.array([c.low for c in self.all])
         whole = rows == np.rint(rows)
-        return np.asarray(np.all((kept | ~constant) & (whole | ~integer), axis=1))
+        inside = (rows >= self.edges[0]) & (rows <= self.edges[1])
+        return np.asarray(np.all((kept | ~constant) & (whole | ~integer) & inside, axis=1))
+
+    @property
+    def edges(self) -> Rows:
+        """Where each column's density ends, infinite where open; shape ``(2, columns)``."""
+        return np.array([c.edges for c in self.all]).reshape(-1, 2).T
+
+    def emitted(self, rows: Rows) -> Rows:
+        """Decoded rows as a table would hold them: whole numbers whole, and all within bounds."""
+        integer = np.array([c.kind == "integer" for c in self.all], dtype=np.bool_)
+        low, high = self.edges + np.array([[0.5], [-0.5]]) * integer
+        return np.clip(np.where(integer, np.floor(rows + 0.5), rows), low, high)
+
+    def refuse_out_of_bounds(self, rows: Rows) -> None:
+        """Check rows that must have a density against the declared bounds.
+
+        Raises:
+            ValueError: Naming the column and the value.
+        """
+        for column, values in zip(self.all, rows.T, strict=True):
+            if column.interval is not None and len(values):
+                refuse_outside(column.name, values, (column.interval.low, column.interval.high))
 
     def log_deviation(self) -> float:
         """Sum of log deviations: adds to nats in the user's units to give standardised nats."""
@@ -110,27 +156,35 @@ class Columns:
         return rows + noise
 
 
-def describe_columns(names: tuple[str, ...], train: Rows, continuous: frozenset[str]) -> Columns:
+def describe_columns(
+    names: tuple[str, ...],
+    train: Rows,
+    continuous: frozenset[str],
+    bounds: Mapping[str, Ends] | None = None,
+) -> Columns:
     """Decide kind, scale and tails of every column.
 
     Args:
         names: Column names.
         train: Training rows, shape ``(rows, columns)``.
         continuous: Columns declared continuous although all their values are whole.
+        bounds: Declared ranges by column; an end that is None is open.
 
     Raises:
-        ValueError: If a declared column does not exist, a value is beyond float32, or no column
-            varies.
+        ValueError: If a declared column does not exist, a value is beyond float32 or its bounds,
+            or no column varies.
     """
-    unknown = sorted(continuous - set(names))
-    if unknown:
-        raise ValueError(f"columns declared continuous but not in the data: {', '.join(unknown)}")
+    bounds = bounds or {}
+    for declared, what in ((continuous, "declared continuous"), (set(bounds), "given bounds")):
+        unknown = sorted(declared - set(names))
+        if unknown:
+            raise ValueError(f"columns {what} but not in the data: {', '.join(unknown)}")
     huge = [n for n, size in zip(names, np.abs(train).max(axis=0), strict=True) if size > MAX_SIZE]
     if huge:
         raise ValueError(f"expected values up to {MAX_SIZE:.2g}, got larger ones in {huge[0]!r}")
     notes = _collinear_notes(names, train)
     described = tuple(
-        _describe(name, train[:, i], name in continuous, notes.get(name, ()))
+        _describe(name, train[:, i], name in continuous, bounds.get(name), notes.get(name, ()))
         for i, name in enumerate(names)
     )
     if all(column.constant for column in described):
@@ -139,7 +193,11 @@ def describe_columns(names: tuple[str, ...], train: Rows, continuous: frozenset[
 
 
 def _describe(
-    name: str, values: NDArray[np.float64], continuous: bool, notes: tuple[str, ...]
+    name: str,
+    values: NDArray[np.float64],
+    continuous: bool,
+    bounds: Ends | None,
+    notes: tuple[str, ...],
 ) -> Column:
     low, high = float(values.min()), float(values.max())
     kind = "continuous" if continuous or not np.all(values == np.rint(values)) else "integer"
@@ -149,18 +207,29 @@ def _describe(
     centre = float(np.median(values))
     # A whole number stands for a cell of width one, whose own variance is 1/12.
     deviation = float(np.sqrt(values.var() + (1 / 12 if kind == "integer" else 0.0)))
+    scale = _robust_scale(values, deviation, 1.0 if kind == "integer" else 0.0)
+    ends = None if bounds is None else interval(name, values, kind, bounds)
+    opened, middle = (centre, scale), values
+    if ends is not None:
+        middle = ends.opened(values)
+        opened = float(np.median(middle)), _robust_scale(middle, float(middle.std()), 0.0)
+        notes += (str(ends),)
+    elif kind == "continuous":
+        notes += _bound_notes(name, values, scale)
+    tightness = _likeliest_tightness((middle - opened[0]) / opened[1])
+    return Column(
+        name, kind, False, low, high, centre, scale, tightness, deviation, notes, ends, opened
+    )
+
+
+def _robust_scale(values: NDArray[np.float64], deviation: float, least: float) -> float:
     lower, upper = np.percentile(values, (25, 75))
     spread = float(upper - lower) / NORMAL_INTERQUARTILE_RANGE
     floor = MIN_SPREAD_OF_DEVIATION * deviation
-    scale = max(spread, floor, 1.0 if kind == "integer" else 0.0)
-    scale = min(scale, max(deviation, floor))
-    tightness = _likeliest_tightness((values - centre) / scale)
-    if kind == "continuous":
-        notes += _bound_notes(values, scale)
-    return Column(name, kind, False, low, high, centre, scale, tightness, deviation, notes)
+    return min(max(spread, floor, least), max(deviation, floor))
 
 
-def _bound_notes(values: NDArray[np.float64], scale: float) -> tuple[str, ...]:
+def _bound_notes(name: str, values: NDArray[np.float64], scale: float) -> tuple[str, ...]:
     low, high = float(values.min()), float(values.max())
     notes = [
         f"{share:.0%} of the rows at the {end} end, {edge:g}"
@@ -168,9 +237,9 @@ def _bound_notes(values: NDArray[np.float64], scale: float) -> tuple[str, ...]:
         if (share := float(np.mean(values == edge))) > PILE_UP
     ]
     if 0.0 <= low <= NEAR_EDGE and 1.0 - NEAR_EDGE <= high <= 1.0:
-        notes.append("bounded by 0 and 1, modelled as open")
+        notes.append(f"bounded by 0 and 1, modelled as open (bounds: {{{name}: [0, 1]}})")
     elif 0.0 <= low < NEAR_ZERO * scale:
-        notes.append("bounded below by 0, modelled as open")
+        notes.append(f"bounded below by 0, modelled as open (bounds: {{{name}: [0, null]}})")
     return tuple(notes)
 
 

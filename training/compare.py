@@ -75,7 +75,8 @@ class Subject:
             )
         if recipe.context:
             raise ValueError(f"{bundle.manifest.name} is conditional: mixtures know no context")
-        run = Runner({"log_prob": bundle.graph("log_prob")})
+        steps = None if bundle.manifest.steps is None else bundle.manifest.steps.default
+        run = Runner({"log_prob": bundle.graph("log_prob")}, steps)
         wide = bundle.manifest.graphs["log_prob"].inputs[0].datatype == "FP64"
 
         def log_prob(rows: Rows) -> NDArray[np.float64]:

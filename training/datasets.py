@@ -40,7 +40,8 @@ def _digits() -> Table:
     from sklearn.datasets import load_digits
 
     data = load_digits()
-    return Table("digits", tuple(data.feature_names), data.data.astype(np.float64))
+    rows = data.data.astype(np.float64)
+    return Table("digits", tuple(data.feature_names), rows, image=(8, 8, 1))
 
 
 def _breast_cancer() -> Table:

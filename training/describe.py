@@ -8,13 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from exported.accuracy import Accuracy, StepChoices
 from exported.bundle import describe_file
 from exported.calibration import Calibration
-from exported.distributions import StandardNormal
 from exported.manifest import (
     FORMAT_VERSION,
     OPERATIONS,
-    Accuracy,
     CalibrationSummary,
     DataType,
     Feature,
@@ -63,11 +62,20 @@ def describe(
     trained: Trained,
     version: int,
     graphs: Mapping[str, Graph],
-    accuracy: Accuracy,
+    accuracy: tuple[Accuracy, StepChoices | None],
     files: tuple[Mapping[str, bytes], Calibration],
 ) -> Manifest:
-    """The manifest; ``files`` are the bundle's contents and the calibration among them."""
+    """The manifest.
+
+    Args:
+        trained: With the density that is served.
+        version: Of the name.
+        graphs: The manifest's entries of the graphs.
+        accuracy: What was measured; of each number of steps where these can be chosen.
+        files: The bundle's contents, and the calibration among them.
+    """
     contents, calibration = files
+    measured, steps = accuracy
     features = len(trained.prepared.columns.modelled)
     return Manifest(
         format_version=FORMAT_VERSION,
@@ -75,20 +83,22 @@ def describe(
         version=version,
         family=trained.recipe.model.family,
         density="exact",
-        density_tolerance=accuracy.log_prob_error.max,
+        density_tolerance=_tolerance(measured, steps),
         features=tuple(map(_feature, trained.prepared.columns.all)),
         context_features=tuple(map(_feature, trained.prepared.context.all)),
+        image=trained.prepared.image,
         latent_features=features,
-        base=StandardNormal(distribution="standard_normal", draws_per_row=features),
+        base=trained.density.base.describe(features),
         graphs=dict(graphs),
-        operations=OPERATIONS,
+        operations={name: graph for name, graph in OPERATIONS.items() if graph in graphs},
         golden=describe_file("golden.npz", contents["golden.npz"]),
         calibration=CalibrationSummary(
             artifact=describe_file("calibration.npz", contents["calibration.npz"]),
             rows=len(calibration.scores),
             quantiles=calibration.quantiles(),
         ),
-        accuracy=accuracy,
+        accuracy=measured,
+        steps=steps,
         held_out=held_out(trained.density, trained.prepared),
         provenance=_provenance(trained),
     )
@@ -120,8 +130,17 @@ def describe_graphs(
             inputs=tuple(inputs),
             outputs=tuple(outputs),
             passes=spec.passes,
+            options=tuple(spec.options),
         )
     return graphs
+
+
+def _tolerance(measured: Accuracy, steps: StepChoices | None) -> float:
+    """Largest error of log_prob, a solver's own included, nats."""
+    if steps is None:
+        return measured.log_prob_error.max
+    served = next(choice for choice in steps.offered if choice.steps == steps.default)
+    return max(measured.log_prob_error.max, served.log_prob_error.max)
 
 
 def _tensor(name: str, value: NDArray[np.generic]) -> Tensor:
@@ -129,12 +148,14 @@ def _tensor(name: str, value: NDArray[np.generic]) -> Tensor:
 
 
 def _feature(column: Column) -> Feature:
+    declared = column.interval
+    support = (None, None) if declared is None else (declared.low, declared.high)
     return Feature(
         name=column.name,
         kind="integer" if column.kind == "integer" else "continuous",
         training_range=(column.low, column.high),
         median=float(np.floor(column.centre)) if column.kind == "integer" else column.centre,
-        support=(column.low, column.high) if column.constant else (None, None),
+        support=(column.low, column.high) if column.constant else support,
         role="constant" if column.constant else "modelled",
     )
 

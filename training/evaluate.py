@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from exported.manifest import HeldOut
 from training.bijections import Chain
+from training.chunks import rows_at_once
 from training.flow import Flow
 from training.prepared import Prepared
 from training.streams import Stream
 from training.table import Examples
 
-EVALUATION_ROWS = 8192
 # A mean of fewer rows has no standard error worth the name.
 MIN_TEST_ROWS = 2
 
@@ -25,22 +25,19 @@ MIN_TEST_ROWS = 2
 def full_flow(flow: Flow, prepared: Prepared) -> Flow:
     """Preprocessing and trained layers as one flow on raw modelled columns, in float64."""
     layers = Chain([*prepared.preprocessing.bijections, *flow.bijection.bijections])
-    whole = Flow(copy.deepcopy(layers)).double().eval()
+    whole = Flow(copy.deepcopy(layers), copy.deepcopy(flow.base)).double().eval()
     return whole.requires_grad_(requires_grad=False)
 
 
 def log_prob(density: Flow, prepared: Prepared, examples: Examples) -> NDArray[np.float64]:
     """Log-density of rows anywhere on the modelled columns, nats; dequantised or not."""
     x, context = prepared.modelled(examples.rows), prepared.conditions(examples.context)
+    step = rows_at_once(x.shape[1])
     parts = [
-        density(x[i : i + EVALUATION_ROWS], _part(context, i))
-        for i in range(0, len(x), EVALUATION_ROWS)
+        density(x[i : i + step], None if context is None else context[i : i + step])
+        for i in range(0, len(x), step)
     ]
     return np.asarray(torch.cat([torch.empty(0), *parts]).numpy(), dtype=np.float64)
-
-
-def _part(context: Tensor | None, start: int) -> Tensor | None:
-    return None if context is None else context[start : start + EVALUATION_ROWS]
 
 
 def served_log_prob(density: Flow, prepared: Prepared, examples: Examples) -> NDArray[np.float64]:
@@ -71,7 +68,15 @@ def held_out(density: Flow, prepared: Prepared) -> HeldOut:
         log_likelihood=mean,
         standard_error=float(nats.std(ddof=1) / np.sqrt(len(nats))),
         log_likelihood_standardised=mean + prepared.columns.log_deviation(),
+        bits_per_dimension=_bits_per_dimension(mean, prepared),
     )
+
+
+def _bits_per_dimension(mean: float, prepared: Prepared) -> float | None:
+    """Of images of whole numbers; see :class:`HeldOut`."""
+    if prepared.image is None or any(c.kind != "integer" for c in prepared.columns.all):
+        return None
+    return -mean / (len(prepared.columns.all) * math.log(2.0))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,52 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from training import networks
+from training import bases
 from training.bijections import (
     ActNorm,
-    Affine,
-    Autoregressive,
     Bijection,
     Chain,
-    Coupling,
-    ElementwiseMap,
+    Continuous,
     ElementwiseSpline,
-    Inverse,
     LULinear,
-    Planar,
-    Radial,
-    RationalQuadratic,
-    Shift,
+    Squash,
+    Velocity,
 )
+from training.flow import Flow
+from training.glow import glow
+from training.layers import Sizes, layer
+from training.pixels import need_image
 from training.recipes import (
+    MIXTURE_COMPONENTS,
+    CNFConfig,
+    DiffusionConfig,
     FamilyConfig,
-    IAFConfig,
+    GlowConfig,
     MAFConfig,
-    NiceConfig,
-    PlanarConfig,
-    RadialConfig,
-    RealNVPConfig,
+    MixedConfig,
+    PartConfig,
     SplineAutoregressiveConfig,
-    SplineCouplingConfig,
 )
 
+# Steps of the solver where a likelihood is taken in the fit: to train through, and to choose the
+# epoch. Fewer would let the training exploit the solver's error.
+FIT_STEPS = 8
 
-@dataclass(frozen=True, slots=True)
-class Sizes:
-    """What a layer works on.
 
-    Attributes:
-        features: Size of a row after preprocessing.
-        context_features: Size of the context after preprocessing, possibly 0.
-    """
-
-    features: int
-    context_features: int = 0
+def build_flow(config: FamilyConfig, sizes: Sizes, generator: torch.Generator) -> Flow:
+    """A fresh flow: the chain of :func:`build` and the recipe's base."""
+    chain = build(config, sizes, generator)
+    if config.base == "uniform":
+        chain = Chain([*chain.bijections, Squash()])
+    return Flow(chain, _BASES[config.base](config, sizes.features))
 
 
 def build(config: FamilyConfig, sizes: Sizes, generator: torch.Generator) -> Chain:
@@ -59,85 +55,62 @@ def build(config: FamilyConfig, sizes: Sizes, generator: torch.Generator) -> Cha
         sizes: Of the rows and their context.
         generator: Draws the fixed permutations.
     """
+    return Chain(_CHAINS.get(config.family, _layered)(config, sizes, generator))
+
+
+def _layered(config: PartConfig, sizes: Sizes, generator: torch.Generator) -> list[Bijection]:
     features = sizes.features
-    chain: list[Bijection] = []
-    if config.marginal_bins:
-        chain.append(ElementwiseSpline(features, config.marginal_bins, config.tail_bound))
+    keeps_order = isinstance(config, MAFConfig | SplineAutoregressiveConfig) and not config.mixing
+
+    def between() -> list[Bijection]:
+        norm = ActNorm(features)
+        return [norm] if keeps_order else [norm, LULinear(features, generator)]
+
+    chain = _marginal(config.marginal_bins, config.tail_bound, features)
     for _ in range(config.layers):
-        layer = _LAYERS[config.family](config, sizes)
-        if layer is not None:
-            chain += [ActNorm(features), LULinear(features, generator), layer]
-    return Chain([*chain, ActNorm(features), LULinear(features, generator)])
+        one = layer(config, sizes)
+        if one is not None:
+            chain += [*between(), one]
+    return [*chain, *between()]
 
 
-def _planar(config: PlanarConfig, sizes: Sizes) -> Bijection:
-    return Planar(sizes.features)
+def _continuous(
+    config: CNFConfig | DiffusionConfig, sizes: Sizes, generator: torch.Generator
+) -> list[Bijection]:
+    features = sizes.features
+    chain = _marginal(config.marginal_bins, config.tail_bound, features)
+    velocity = Velocity(features, config.hidden, sizes.context_features)
+    mixing = [ActNorm(features), LULinear(features, generator)]
+    return [*chain, *mixing, Continuous(velocity, FIT_STEPS)]
 
 
-def _radial(config: RadialConfig, sizes: Sizes) -> Bijection:
-    return Radial(sizes.features)
+def _glow(config: GlowConfig, sizes: Sizes, generator: torch.Generator) -> list[Bijection]:
+    image = need_image(sizes.image, sizes.features)
+    return list(glow(config, image, sizes.context_features, generator).bijections)
 
 
-def _nice(config: NiceConfig, sizes: Sizes) -> Bijection | None:
-    return _coupling(config, sizes, Shift())
+def _mixed(config: MixedConfig, sizes: Sizes, generator: torch.Generator) -> list[Bijection]:
+    return [one for part in config.layers for one in _layered(part, sizes, generator)]
 
 
-def _realnvp(config: RealNVPConfig, sizes: Sizes) -> Bijection | None:
-    return _coupling(config, sizes, Affine())
+def _marginal(bins: int, bound: float, features: int) -> list[Bijection]:
+    return [ElementwiseSpline(features, bins, bound)] if bins else []
 
 
-def _nsf(config: SplineCouplingConfig, sizes: Sizes) -> Bijection | None:
-    return _coupling(config, sizes, RationalQuadratic(config.bins, config.tail_bound))
-
-
-def _maf(config: MAFConfig, sizes: Sizes) -> Bijection:
-    return _autoregressive(config, sizes, Affine())
-
-
-def _iaf(config: IAFConfig, sizes: Sizes) -> Bijection:
-    return Inverse(_autoregressive(config, sizes, Affine()))
-
-
-def _nsf_ar(config: SplineAutoregressiveConfig, sizes: Sizes) -> Bijection:
-    return _autoregressive(config, sizes, RationalQuadratic(config.bins, config.tail_bound))
-
-
-# One layer of each family; None where there is too little to work on.
-_LAYERS: dict[str, Callable[[Any, Sizes], Bijection | None]] = {
-    "planar": _planar,
-    "radial": _radial,
-    "nice": _nice,
-    "realnvp": _realnvp,
-    "nsf": _nsf,
-    "maf": _maf,
-    "iaf": _iaf,
-    "nsf_ar": _nsf_ar,
+# Families that are more than layers of one kind.
+_CHAINS: dict[str, Callable[[Any, Sizes, torch.Generator], list[Bijection]]] = {
+    "cnf": _continuous,
+    "diffusion": _continuous,
+    "glow": _glow,
+    "mixed": _mixed,
 }
 
-
-def _autoregressive(
-    config: MAFConfig | IAFConfig | SplineAutoregressiveConfig,
-    sizes: Sizes,
-    elementwise: ElementwiseMap,
-) -> Autoregressive:
-    conditioner = networks.autoregressive(
-        sizes.features,
-        config.hidden,
-        elementwise.parameters_per_scalar(),
-        sizes.context_features,
-    )
-    return Autoregressive(sizes.features, conditioner, elementwise)
-
-
-def _coupling(
-    config: NiceConfig | RealNVPConfig | SplineCouplingConfig,
-    sizes: Sizes,
-    elementwise: ElementwiseMap,
-) -> Coupling | None:
-    kept = sizes.features // 2
-    seen = kept + sizes.context_features
-    if not seen:
-        return None  # A single feature has nothing to be coupled to; its marginal spline remains.
-    changed = sizes.features - kept
-    heads = [changed * size for size in elementwise.parameters_per_scalar()]
-    return Coupling(kept, changed, networks.dense(seen, config.hidden, heads), elementwise)
+# The density of the latents, by the recipe's name for it.
+_BASES: dict[str, Callable[[FamilyConfig, int], bases.BaseDensity]] = {
+    "standard_normal": lambda config, features: bases.StandardNormal(),
+    "student_t": lambda config, features: bases.StudentT(features),
+    "gaussian_mixture": lambda config, features: bases.GaussianMixture(
+        features, config.mixture_components or MIXTURE_COMPONENTS
+    ),
+    "uniform": lambda config, features: bases.Uniform(),
+}

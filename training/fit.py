@@ -1,4 +1,4 @@
-"""Maximum likelihood: the training loop, in the order things happen."""
+"""The training loop, in the order things happen."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ import torch
 from torch import Tensor
 
 from training.checkpoint import FitState
+from training.chunks import rows_at_once
 from training.flow import Flow
+from training.objectives import Objective, objective_of, validation_rows
 from training.prepared import FlowInput, Prepared
 from training.recipes import FitConfig, Recipe
 from training.streams import Stream
 
-# Rows that set the data-dependent first scales, and rows per pass without gradients.
+# Most rows that set the data-dependent first scales.
 INITIAL_ROWS = 4096
-EVALUATION_ROWS = 8192
 # Steps with a non-finite gradient are skipped; this many in one epoch is a divergence.
 MAX_SKIPPED = 10
 
@@ -30,7 +31,8 @@ class EpochReport:
     Attributes:
         epoch: Epochs done, from 1.
         epochs: Epochs planned.
-        train_nats: Mean log-likelihood of the epoch's rows in the user's units, nats per row.
+        train_nats: Mean log-likelihood of the epoch's rows in the user's units, nats per row; None
+            where the fit minimises something else.
         validation_nats: The same for the validation rows.
         best_nats: Best validation so far.
         seconds: Wall time of the fit so far.
@@ -39,7 +41,7 @@ class EpochReport:
 
     epoch: int
     epochs: int
-    train_nats: float
+    train_nats: float | None
     validation_nats: float
     best_nats: float
     seconds: float
@@ -69,8 +71,9 @@ def fit(
     Raises:
         ValueError: If the likelihood diverges.
     """
-    config = recipe.fit
-    validation = prepared.flow_input(prepared.split.validation, prepared.noise(Stream.VALIDATION))
+    config, objective = recipe.fit, objective_of(recipe.model)
+    held_back = prepared.split.validation[: validation_rows(flow)]
+    validation = prepared.flow_input(held_back, prepared.noise(Stream.VALIDATION))
     optimiser = torch.optim.AdamW(
         flow.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
     )
@@ -82,7 +85,7 @@ def fit(
         _initialise(flow, prepared)
     clock = _Clock(state.seconds)
     while not state.finished:
-        train_nats = _epoch(flow, optimiser, prepared, config, (state, clock))
+        train_nats = _epoch(flow, optimiser, prepared, (config, objective), (state, clock))
         validation_nats = mean_nats(flow, validation)
         state.seconds = clock.seconds()
         state.parameters = {name: value.clone() for name, value in flow.state_dict().items()}
@@ -99,14 +102,15 @@ def fit(
 def mean_nats(flow: Flow, rows: FlowInput) -> float:
     """Mean log-likelihood of preprocessed rows in the user's units, nats per row."""
     nats = []
-    for start in range(0, len(rows), EVALUATION_ROWS):
-        part = rows[start : start + EVALUATION_ROWS]
+    step = rows_at_once(rows.x.shape[1])
+    for start in range(0, len(rows), step):
+        part = rows[start : start + step]
         nats.append(flow(part.x, part.context))
     return float((torch.cat(nats) + rows.log_det).double().mean())
 
 
 def _initialise(flow: Flow, prepared: Prepared) -> None:
-    rows = prepared.split.train[:INITIAL_ROWS]
+    rows = prepared.split.train[: min(INITIAL_ROWS, rows_at_once(len(prepared.columns.modelled)))]
     first = prepared.flow_input(rows, prepared.noise(Stream.BATCHES))
     flow.bijection.initialise(first.x, first.context)
 
@@ -125,21 +129,30 @@ def _epoch(
     flow: Flow,
     optimiser: torch.optim.Optimizer,
     prepared: Prepared,
-    config: FitConfig,
+    how: tuple[FitConfig, Objective],
     so_far: tuple[FitState, _Clock],
-) -> float:
-    """One pass over the training rows, or what the time allows; returns their log-likelihood."""
-    state, clock = so_far
+) -> float | None:
+    """The objective's passes over the training rows, or what the time allows of them.
+
+    Returns:
+        The mean log-likelihood of the rows, where that is the objective.
+    """
+    (config, objective), (state, clock) = how, so_far
     noise = prepared.noise(Stream.BATCHES, state.epoch + 1)
+    drawn = prepared.noise(Stream.OBJECTIVE, state.epoch + 1)
     rows = prepared.flow_input(prepared.split.train, noise)
-    batches = _batches(config, torch.from_numpy(noise.permutation(len(rows))))
+    batches = [
+        batch
+        for _ in range(objective.passes)
+        for batch in _batches(config, torch.from_numpy(noise.permutation(len(rows))))
+    ]
     nats: list[float] = []
     for batch in batches:
         progress = max(
             state.step / (config.epochs * len(batches)), state.seconds / config.max_seconds
         )
         _set_learning_rate(optimiser, config, progress)
-        nats.append(_step(flow, optimiser, rows[batch], config))
+        nats.append(_step(flow, optimiser, objective(flow, rows[batch], drawn), config))
         state.step += 1
         if clock.seconds() >= config.max_seconds:
             break
@@ -151,6 +164,8 @@ def _epoch(
             f"no finite gradient; try a smaller learning_rate than {config.learning_rate}"
         )
     state.epoch += 1
+    if not objective.is_likelihood:
+        return None
     return sum(finite) / len(finite) + float(rows.log_det.double().mean())
 
 
@@ -161,18 +176,15 @@ def _batches(config: FitConfig, order: Tensor) -> list[Tensor]:
     return batches[:-1] if short else batches
 
 
-def _step(
-    flow: Flow, optimiser: torch.optim.Optimizer, rows: FlowInput, config: FitConfig
-) -> float:
-    """One step up the likelihood; NaN, and no step, when the gradient is not finite."""
-    nats = flow(rows.x, rows.context).mean()
+def _step(flow: Flow, optimiser: torch.optim.Optimizer, loss: Tensor, config: FitConfig) -> float:
+    """One step down a loss, which is returned negated; NaN, and no step, without a gradient."""
     optimiser.zero_grad()
-    (-nats).backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     norm = torch.nn.utils.clip_grad_norm_(flow.parameters(), config.clip_norm)
     if not math.isfinite(norm.item()):
         return math.nan
     optimiser.step()
-    return float(nats.item())
+    return -float(loss.item())
 
 
 def _set_learning_rate(
@@ -198,7 +210,7 @@ def _is_over(state: FitState, config: FitConfig) -> bool:
 
 
 def _report(
-    state: FitState, config: FitConfig, train_nats: float, validation_nats: float
+    state: FitState, config: FitConfig, train_nats: float | None, validation_nats: float
 ) -> EpochReport:
     left = (config.epochs - state.epoch) * state.seconds / state.epoch
     left = 0.0 if state.finished else min(left, config.max_seconds - state.seconds)

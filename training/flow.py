@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
+from training.bases import BaseDensity, StandardNormal
 from training.bijections import Bijection, Chain, Linear
-from training.networks import unmask
-
-
-class StandardNormal(nn.Module):
-    """Independent standard normal numbers, the density of z."""
-
-    def log_prob(self, z: Tensor) -> Tensor:
-        """Log-density in nats of ``(batch, features)``, shape ``(batch,)``."""
-        return -0.5 * (z * z).sum(dim=1) - 0.5 * math.log(2.0 * math.pi) * z.shape[1]
+from training.bijections.orthonormal import fix
+from training.masked import unmask
 
 
 class Flow(nn.Module):
@@ -26,12 +19,13 @@ class Flow(nn.Module):
 
     Args:
         bijection: Maps data to latent.
+        base: Density of the latent; standard normal where None is given.
     """
 
-    def __init__(self, bijection: Chain) -> None:
+    def __init__(self, bijection: Chain, base: BaseDensity | None = None) -> None:
         super().__init__()
         self.bijection = bijection
-        self.base = StandardNormal()
+        self.base = base or StandardNormal()
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Log-density of rows ``(batch, features)`` in nats, shape ``(batch,)``.
@@ -44,18 +38,38 @@ class Flow(nn.Module):
         log_prob: Tensor = self.base.log_prob(z) + log_det
         return log_prob
 
+    def has_terms(self) -> bool:
+        """Whether :meth:`feature_log_prob` exists: one feature order, and a factorised base."""
+        return self.bijection.is_triangular() and self.base.is_factorised()
+
+    def feature_log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        r"""The terms :math:`\log p(x_i \mid x_{<i})` of rows in nats, ``(batch, features)``.
+
+        They sum to the log-density. Arguments are those of :meth:`forward`.
+
+        Raises:
+            TypeError: If there are none; see :meth:`has_terms`.
+        """
+        z, terms = self.bijection.encode_terms(x, context)
+        return self.base.terms(z) + terms
+
 
 @torch.no_grad()
 def folded(chain: Chain) -> Chain:
     """The same map in float64 with every run of affine layers folded into one :class:`Linear`.
 
     Inverses and log-dets become constants, so an exported graph holds no linear solve; masks are
-    multiplied into the weights.
+    multiplied into the weights, orthonormal matrices computed. Chains inside of other bijections
+    are folded too.
     """
     layers: list[Bijection] = []
     copied = copy.deepcopy(chain).double().eval()
     unmask(copied)
+    fix(copied)
     for bijection in _flattened(copied.bijections):
+        for name, child in bijection.named_children():
+            if isinstance(child, Chain):
+                setattr(bijection, name, folded(child))
         affine = bijection.as_affine()
         if affine is None:
             layers.append(bijection)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -13,14 +14,19 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from training.bases import BaseDensity
 from training.bijections import Bijection, Chain, Standardise
+from training.bijections.continuous import is_continuous, stepped
 from training.columns import Columns
-from training.flow import Flow, StandardNormal, folded
+from training.flow import Flow, folded
 from training.prepared import Prepared
+from training.terms import FeatureLogProbGraph
 
 OPSET = 20
 # Rows of the example that is traced; any number above one leaves the batch axis free.
 EXAMPLE_ROWS = 3
+# Steps of the example; exported graphs take any number.
+EXAMPLE_STEPS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +39,7 @@ class GraphSpec:
         inputs: Input names.
         outputs: Output names.
         passes: Network evaluations that one call costs one after the other.
+        options: Names of scalar inputs after those, each with an example.
     """
 
     module: nn.Module
@@ -40,6 +47,7 @@ class GraphSpec:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     passes: int
+    options: Mapping[str, Tensor]
 
 
 class ContextInput(nn.Module):
@@ -66,20 +74,29 @@ class LogProbGraph(nn.Module):
     modelled: Tensor
 
     def __init__(
-        self, columns: Columns, units: Standardise, layers: Chain, context: ContextInput | None
+        self,
+        columns: Columns,
+        units: Standardise,
+        layers: Chain,
+        base: BaseDensity,
+        context: ContextInput | None,
     ) -> None:
         super().__init__()
-        self.units, self.layers, self.base = units, layers, StandardNormal()
+        self.units, self.layers, self.base = units, layers, base
         self.context = context
         self.selects = any(column.constant for column in columns.all)
         self.register_buffer("modelled", torch.tensor(columns.modelled_index))
 
-    def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(
+        self, x: Tensor, context: Tensor | None = None, steps: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """See the class."""
         if self.selects:
             x = torch.index_select(x, 1, self.modelled)
         scaled, units_log_det = self.units.encode(x)
-        z, log_det = self.layers.encode(scaled.float(), _conditions(self.context, context))
+        z, log_det = _at(self.layers, steps).encode(
+            scaled.float(), _conditions(self.context, context)
+        )
         log_det = log_det + units_log_det.float()
         return self.base.log_prob(z) + log_det, z, log_det
 
@@ -89,6 +106,7 @@ class DecodeGraph(nn.Module):
 
     constants: Tensor
     order: Tensor
+    edges: Tensor
 
     def __init__(
         self, columns: Columns, units: Standardise, layers: Chain, context: ContextInput | None
@@ -103,11 +121,18 @@ class DecodeGraph(nn.Module):
         self.inserts = bool(constant)
         self.register_buffer("constants", torch.tensor([values], dtype=units.scale.dtype))
         self.register_buffer("order", torch.tensor(order))
+        self.clamps = any(column.interval is not None for column in columns.modelled)
+        edges = torch.from_numpy(columns.edges[:, columns.modelled_index])
+        self.register_buffer("edges", edges.to(units.scale.dtype))
 
-    def forward(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, z: Tensor, context: Tensor | None = None, steps: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """See the class."""
-        scaled, log_det = self.layers.decode(z, _conditions(self.context, context))
+        scaled, log_det = _at(self.layers, steps).decode(z, _conditions(self.context, context))
         x, units_log_det = self.units.decode(scaled.to(self.units.scale.dtype))
+        if self.clamps:
+            x = torch.minimum(torch.maximum(x, self.edges[0]), self.edges[1])
         if self.inserts:
             x = torch.cat([x, self.constants.expand(x.shape[0], -1)], dim=1)
             x = torch.index_select(x, 1, self.order)
@@ -124,6 +149,7 @@ def table_graphs(density: Flow, prepared: Prepared) -> dict[str, GraphSpec]:
     columns = prepared.columns
     units, layers = separated(density.bijection)
     units, layers = in_input_type(units, columns), folded(layers).float()
+    base = copy.deepcopy(density.base).folded().float()
     context = (
         ContextInput(prepared.context, prepared.context_preprocessing)
         if prepared.context.all
@@ -133,13 +159,15 @@ def table_graphs(density: Flow, prepared: Prepared) -> dict[str, GraphSpec]:
     x, latent = _example(columns), torch.zeros(EXAMPLE_ROWS, len(columns.modelled))
     more = (_example(prepared.context),) if context else ()
     names = ("context",) if context else ()
-    return {
+    options = {"steps": torch.tensor(EXAMPLE_STEPS)} if is_continuous(layers) else {}
+    graphs = {
         "log_prob": GraphSpec(
-            LogProbGraph(columns, units, layers, context),
+            LogProbGraph(columns, units, layers, base, context),
             (x, *more),
             ("x", *names),
             ("log_prob", "z", "log_det"),
             encode_passes,
+            options,
         ),
         "decode": GraphSpec(
             DecodeGraph(columns, units, layers, context),
@@ -147,12 +175,27 @@ def table_graphs(density: Flow, prepared: Prepared) -> dict[str, GraphSpec]:
             ("z", *names),
             ("x", "log_det"),
             decode_passes,
+            options,
         ),
     }
+    if density.has_terms():
+        graphs["feature_log_prob"] = GraphSpec(
+            FeatureLogProbGraph(columns, units, layers, base, context),
+            (x, *more),
+            ("x", *names),
+            ("feature_log_prob",),
+            encode_passes,
+            options,
+        )
+    return graphs
 
 
 def _conditions(module: ContextInput | None, context: Tensor | None) -> Tensor | None:
     return None if module is None or context is None else cast("Tensor", module(context))
+
+
+def _at(layers: Chain, steps: Tensor | None) -> Chain:
+    return layers if steps is None else stepped(layers, steps)
 
 
 def _example(columns: Columns) -> Tensor:
@@ -169,10 +212,10 @@ def to_onnx(spec: GraphSpec) -> bytes:
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             spec.module.eval(),
-            spec.examples,
-            input_names=list(spec.inputs),
+            kwargs=dict(zip(spec.inputs, spec.examples, strict=True)) | dict(spec.options),
+            input_names=[*spec.inputs, *spec.options],
             output_names=list(spec.outputs),
-            dynamic_shapes=tuple({0: batch} for _ in spec.examples),
+            dynamic_shapes={n: {0: batch} for n in spec.inputs} | dict.fromkeys(spec.options),
             opset_version=OPSET,
             dynamo=True,
             external_data=False,
@@ -205,12 +248,21 @@ def _bare(model: onnx.ModelProto) -> bytes:
     model.producer_version = ""
     model.doc_string = ""
     del model.metadata_props[:]
-    for entry in (model.graph, *model.graph.node, *model.graph.value_info):
-        entry.doc_string = ""
-        del entry.metadata_props[:]
-    for value in (*model.graph.input, *model.graph.output, *model.graph.initializer):
-        value.doc_string = ""
-        del value.metadata_props[:]
-    del model.graph.value_info[:]
+    _strip(model.graph)
     content: bytes = model.SerializeToString()
     return content
+
+
+def _strip(graph: onnx.GraphProto) -> None:
+    """Take the notes out of a graph and of the loops' bodies in it."""
+    for entry in (graph, *graph.node, *graph.value_info):
+        entry.doc_string = ""
+        del entry.metadata_props[:]
+    for value in (*graph.input, *graph.output, *graph.initializer):
+        value.doc_string = ""
+        del value.metadata_props[:]
+    del graph.value_info[:]
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                _strip(attribute.g)

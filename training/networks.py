@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
@@ -23,7 +24,7 @@ class MultiHead(nn.Module):
         heads: Each maps the last hidden layer to one output.
     """
 
-    def __init__(self, trunk: nn.Sequential, heads: Iterable[nn.Linear]) -> None:
+    def __init__(self, trunk: nn.Sequential, heads: Iterable[nn.Module]) -> None:
         super().__init__()
         self.trunk, self.heads = trunk, nn.ModuleList(heads)
         with torch.no_grad():
@@ -55,60 +56,44 @@ def dense(inputs: int, hidden: Sequence[int], heads: Sequence[int]) -> MultiHead
     return MultiHead(trunk, [nn.Linear(widths[-1], size) for size in heads])
 
 
-class MaskedLinear(nn.Linear):
-    """A linear layer some of whose weights are zero and stay so.
+class Convolutional(nn.Module):
+    """Convolutions over planes in flat rows, which give each changed plane its own numbers.
+
+    The context, if any, stands behind the planes and is seen as planes of one value each.
 
     Args:
-        mask: Shape ``(outputs, inputs)``, True where an input may be seen.
-    """
-
-    mask: Tensor
-
-    def __init__(self, mask: Tensor) -> None:
-        super().__init__(mask.shape[1], mask.shape[0])
-        self.register_buffer("mask", mask.to(self.weight.dtype))
-
-    def forward(self, rows: Tensor) -> Tensor:
-        """See :class:`torch.nn.Linear`."""
-        return nn.functional.linear(rows, self.weight * self.mask, self.bias)
-
-
-def autoregressive(
-    features: int, hidden: Sequence[int], sizes: Sequence[int], context_features: int = 0
-) -> MultiHead:
-    """A network whose outputs for feature i see the context and only the features before i.
-
-    Args:
-        features: Features of a row going in.
-        hidden: Widths of the hidden layers.
-        sizes: Of each head, numbers per feature.
-        context_features: Size of the context, which stands behind the features.
+        planes: Shape ``(channels, height, width)`` of what stands first in a row.
+        context_features: Size of the context.
+        hidden: Channels of the two hidden layers.
+        heads: Channels of each output.
 
     References:
-        Germain et al., MADE (2015), section 4. https://arxiv.org/abs/1502.03509
+        Kingma and Dhariwal, Glow (2018), section 5: convolutions of 3 x 3, 1 x 1 and 3 x 3.
+        https://arxiv.org/abs/1807.03039
     """
-    degrees = torch.arange(1, features + 1)
-    layers: list[nn.Module] = []
-    # What has degree 0 is seen by all; without a context no unit needs that degree.
-    seen = torch.cat([degrees, torch.zeros(context_features, dtype=torch.int64)])
-    lowest = 0 if context_features else 1
-    for width in hidden:
-        units = torch.arange(width) % max(1, features - lowest) + lowest
-        layers += [MaskedLinear(units[:, None] >= seen[None, :]), nn.ReLU()]
-        seen = units
-    allowed = degrees[:, None] > seen[None, :]
-    heads = [MaskedLinear(allowed.repeat_interleave(size, dim=0)) for size in sizes]
-    return MultiHead(nn.Sequential(*layers), heads)
 
+    def __init__(
+        self,
+        planes: tuple[int, int, int],
+        context_features: int,
+        hidden: int,
+        heads: Sequence[int],
+    ) -> None:
+        super().__init__()
+        self.planes, self.context_features = planes, context_features
+        trunk = nn.Sequential(
+            nn.Conv2d(planes[0] + context_features, hidden, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(hidden, hidden, 1),
+            nn.ReLU(),
+        )
+        self.network = MultiHead(trunk, [nn.Conv2d(hidden, n, 3, padding=1) for n in heads])
 
-@torch.no_grad()
-def unmask(module: nn.Module) -> None:
-    """Replace every masked layer inside a module by a plain one with zeros in its weight."""
-    for name, child in module.named_children():
-        if isinstance(child, MaskedLinear):
-            plain = nn.Linear(child.in_features, child.out_features).to(child.weight)
-            plain.weight.copy_(child.weight * child.mask)
-            plain.bias.copy_(child.bias)
-            setattr(module, name, plain)
-        else:
-            unmask(child)
+    def forward(self, rows: Tensor) -> tuple[Tensor, ...]:
+        """Map ``(batch, inputs)`` to one ``(batch, channels * height * width)`` per head."""
+        size = math.prod(self.planes)
+        image = rows[:, :size].reshape(-1, *self.planes)
+        if self.context_features:
+            flat = rows[:, size:, None, None].expand(-1, -1, *self.planes[1:])
+            image = torch.cat([image, flat], dim=1)
+        return tuple(table.flatten(start_dim=1) for table in self.network(image))

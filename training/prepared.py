@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,12 +11,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from training.bijections import ArcsinhTails, Chain, Standardise
+from training.bounds import opening
 from training.columns import Columns, describe_columns
+from training.pixels import describe_pixels, need_image, pixel_preprocessing
 from training.recipes import Recipe
 from training.streams import Stream, generator
-from training.table import Examples, Rows, Split, Table, separated, split
+from training.table import Examples, Image, Rows, Split, Table, separated, split
 
 Arrays = dict[str, NDArray[np.generic]]
+# The one whose columns are pixels and are prepared as such.
+IMAGE_FAMILY = "glow"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,7 @@ class Prepared:
         preprocessing: Float64 chain from raw modelled columns to the flow's input.
         context_preprocessing: The same for the context.
         seed: Of every random choice about the data.
+        image: Height, width and channels where the columns are the pixels of an image.
     """
 
     split: Split
@@ -59,6 +65,7 @@ class Prepared:
     preprocessing: Chain
     context_preprocessing: Chain
     seed: int
+    image: Image | None = None
 
     def noise(self, stream: Stream, index: int = 0) -> np.random.Generator:
         """See :func:`training.streams.generator`."""
@@ -113,20 +120,50 @@ def prepare(recipe: Recipe, table: Table) -> Prepared:
         ValueError: If the table has too few rows or no column to model.
     """
     parts = split(table, recipe.seed, recipe.context)
-    places = separated(table.columns, recipe.context)
-    names, context_names = (tuple(table.columns[i] for i in some) for some in places)
-    columns = describe_columns(names, parts.train.rows, recipe.continuous - set(context_names))
+    return described(recipe, table.columns, parts, table.image)
+
+
+def described(
+    recipe: Recipe, names: tuple[str, ...], parts: Split, image: Image | None = None
+) -> Prepared:
+    """The same for rows that are divided already.
+
+    Args:
+        recipe: What to train.
+        names: Of all columns, the context's among them.
+        parts: With the context set apart.
+        image: See :class:`Table`.
+
+    Raises:
+        ValueError: If no column can be modelled, or the family needs images and got none.
+    """
+    places = separated(names, recipe.context)
+    names, context_names = (tuple(names[i] for i in some) for some in places)
+    columns = _describe_rows(names, parts.train.rows, recipe, image)
+    columns.refuse_out_of_bounds(parts.validation.rows)
     context = _describe_context(context_names, parts.train.context, recipe)
     noise = generator(recipe.seed, Stream.SCALES)
     rows = columns.dequantise(parts.train.rows, noise)[:, columns.modelled_index]
+    to_flow = pixel_preprocessing if recipe.model.family == IMAGE_FAMILY else preprocessing
     return Prepared(
         split=parts,
         columns=columns,
         context=context,
-        preprocessing=preprocessing(columns, rows),
+        preprocessing=to_flow(columns, rows),
         context_preprocessing=_context_preprocessing(context, parts.train.context),
         seed=recipe.seed,
+        image=image if image is not None and math.prod(image) == len(names) else None,
     )
+
+
+def _describe_rows(
+    names: tuple[str, ...], train: Rows, recipe: Recipe, image: Image | None
+) -> Columns:
+    if recipe.model.family == IMAGE_FAMILY:
+        need_image(image, len(names))
+        return describe_pixels(names, train, recipe)
+    continuous = recipe.continuous - set(recipe.context)
+    return describe_columns(names, train, continuous, recipe.bounds)
 
 
 def _describe_context(names: tuple[str, ...], train: Rows, recipe: Recipe) -> Columns:
@@ -146,13 +183,21 @@ def _tensor(rows: Rows, columns: Columns) -> Tensor:
 def preprocessing(columns: Columns, train: Rows) -> Chain:
     """Robust scaling, arcsinh tails, and scaling again to unit moments; all float64.
 
+    Bounded columns are opened behind the first scaling.
+
     Args:
         columns: Of the table.
         train: Dequantised training rows, modelled columns only, shape ``(rows, features)``.
     """
-    centre = torch.tensor([c.centre for c in columns.modelled], dtype=torch.float64)
-    scale = torch.tensor([c.scale for c in columns.modelled], dtype=torch.float64)
+    centre, scale = torch.tensor(
+        [c.units for c in columns.modelled], dtype=torch.float64
+    ).T.contiguous()
+    opened = np.array([c.opened for c in columns.modelled]).T
     tightness = torch.tensor([c.tightness for c in columns.modelled], dtype=torch.float64)
-    raw, tails = Standardise(centre, scale), ArcsinhTails(tightness)
-    bent, _ = tails.encode(raw.encode(torch.from_numpy(train))[0])
-    return Chain([raw, tails, Standardise(bent.mean(dim=0), bent.std(dim=0))])
+    layers = [
+        Standardise(centre, scale),
+        *opening([c.interval for c in columns.modelled], *opened),
+        ArcsinhTails(tightness),
+    ]
+    bent, _ = Chain(layers).encode(torch.from_numpy(train))
+    return Chain([*layers, Standardise(bent.mean(dim=0), bent.std(dim=0))])

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from exported import bundle as bundles
+from exported.accuracy import Accuracy, StepChoices
 from exported.arrays import write_arrays
+from exported.base import base_noise
 from exported.calibration import Calibration
 from exported.golden import pack, replay
-from exported.manifest import Accuracy, Graph, Manifest
-from exported.noise import base_uniforms, standard_normal
+from exported.manifest import Graph, Manifest
+from exported.noise import base_uniforms
 from training.columns import Columns
 from training.describe import Trained, describe, describe_graphs
 from training.graphs import table_graphs, to_onnx
 from training.measure import measure
 from training.prepared import Prepared
 from training.runner import Runner, ask
+from training.steps import choose_steps, with_steps
 from training.table import Examples, Rows
 
 GOLDEN_ROWS = 64
@@ -37,6 +40,8 @@ class Exported:
         contents: Bytes of every file.
         graphs: The manifest's entries of the graphs.
         accuracy: What was measured.
+        steps: The numbers of steps on offer, of a continuous flow.
+        served: The fit, with the default number of steps where these can be chosen.
         calibration: Scores of the calibration rows.
         golden: Golden arrays.
         run: The exported graphs, running.
@@ -45,6 +50,8 @@ class Exported:
     contents: Mapping[str, bytes]
     graphs: Mapping[str, Graph]
     accuracy: Accuracy
+    steps: StepChoices | None
+    served: Trained
     calibration: Calibration
     golden: Mapping[str, NDArray[np.generic]]
     run: Runner
@@ -60,7 +67,11 @@ def publish(trained: Trained, root: Path) -> tuple[Path, Manifest]:
     parts = _export(trained)
     version = max(bundles.versions(root, trained.recipe.name), default=0) + 1
     manifest = describe(
-        trained, version, parts.graphs, parts.accuracy, (parts.contents, parts.calibration)
+        parts.served,
+        version,
+        parts.graphs,
+        (parts.accuracy, parts.steps),
+        (parts.contents, parts.calibration),
     )
     replay(manifest, parts.golden, parts.run)
     folder = bundles.write_bundle(root, manifest, parts.contents)
@@ -72,33 +83,38 @@ def _export(trained: Trained) -> Exported:
     specs = table_graphs(trained.density, trained.prepared)
     contents = {f"{name}.onnx": to_onnx(spec) for name, spec in specs.items()}
     run = Runner({name: contents[f"{name}.onnx"] for name in specs})
+    steps = choose_steps(run, trained.density, trained.prepared)
+    if steps is not None:
+        # From here on all is measured and described at the default.
+        run = run.at(steps.default)
+        trained = replace(trained, density=with_steps(trained.density, steps.default))
+        specs = table_graphs(trained.density, trained.prepared)
     measured = measure(run, trained.density, trained.prepared)
     golden = _golden(run, trained)
     calibration = _calibration(run, trained.prepared)
     contents["golden.npz"] = write_arrays(golden)
     contents["calibration.npz"] = write_arrays({"log_prob": calibration.scores})
     graphs = describe_graphs(specs, contents, golden, measured)
-    return Exported(contents, graphs, measured.accuracy, calibration, golden, run)
+    return Exported(contents, graphs, measured.accuracy, steps, trained, calibration, golden, run)
 
 
 def _golden(run: Runner, trained: Trained) -> dict[str, NDArray[np.generic]]:
     """Rows drawn from the model, with the float64 flow's answers."""
     prepared = trained.prepared
-    z = GOLDEN_TEMPERATURE * standard_normal(
-        GOLDEN_SEED, 0, GOLDEN_ROWS, len(prepared.columns.modelled)
-    )
+    base = trained.density.base.describe(len(prepared.columns.modelled))
+    z = base_noise(base, GOLDEN_SEED, 0, GOLDEN_ROWS, GOLDEN_TEMPERATURE)
     context = _plausible(prepared.context)
     latents = {"z": z.astype(np.float32), **prepared.contexts(context)}
     decoded = ask(run, trained.density, prepared, "decode", latents)
-    rows = np.where(
-        _integer(prepared.columns), np.floor(decoded.truth["x"] + 0.5), decoded.truth["x"]
-    )
+    rows = prepared.columns.emitted(decoded.truth["x"])
     inputs = prepared.inputs(Examples(rows, context))
-    encoded = ask(run, trained.density, prepared, "log_prob", inputs)
-    return {
-        **pack("log_prob", encoded.inputs, encoded.truth),
-        **pack("decode", decoded.inputs, decoded.truth),
-    }
+    answers = [ask(run, trained.density, prepared, "log_prob", inputs), decoded]
+    if trained.density.has_terms():
+        answers.append(ask(run, trained.density, prepared, "feature_log_prob", inputs))
+    golden: dict[str, NDArray[np.generic]] = {}
+    for asked in answers:
+        golden |= pack(asked.graph, asked.inputs, asked.truth)
+    return golden
 
 
 def _plausible(columns: Columns) -> Rows:
@@ -109,11 +125,7 @@ def _plausible(columns: Columns) -> Rows:
         for i, c in enumerate(columns.all)
     ]
     rows = np.stack(places, axis=1) if places else np.empty((GOLDEN_ROWS, 0))
-    return np.where(_integer(columns), np.floor(rows + 0.5), rows)
-
-
-def _integer(columns: Columns) -> NDArray[np.bool_]:
-    return np.array([column.kind == "integer" for column in columns.all], dtype=np.bool_)
+    return columns.emitted(rows)
 
 
 def _calibration(run: Runner, prepared: Prepared) -> Calibration:

@@ -13,12 +13,14 @@ from training.checkpoint import FitState, Origin, load
 from training.checkpoint import save as save_checkpoint
 from training.describe import Trained
 from training.evaluate import Separation, full_flow, separation
-from training.families import Sizes, build
+from training.families import build_flow
 from training.fit import EpochReport, fit
 from training.flow import Flow
+from training.layers import Sizes
 from training.prepared import Prepared, prepare
 from training.publish import publish
 from training.recipes import Recipe
+from training.steps import with_steps
 from training.table import Table
 
 CHECKPOINT_FILE = "checkpoint.pt"
@@ -64,12 +66,7 @@ class Run:
         self.origin = Origin(table.sha256(), source, command)
         self.checkpoint = folder / CHECKPOINT_FILE
         self.prepared: Prepared = prepare(recipe, table)
-        torch.set_num_threads(recipe.fit.threads)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(recipe.seed)
-            generator = torch.Generator().manual_seed(recipe.seed)
-            sizes = Sizes(len(self.prepared.columns.modelled), len(self.prepared.context.modelled))
-            self._flow = Flow(build(recipe.model, sizes, generator))
+        self._flow = fresh_flow(recipe, self.prepared)
 
     def saved_state(self, checkpoint: Path | None = None) -> FitState:
         """The state in the run's own checkpoint, or in another file.
@@ -115,5 +112,18 @@ class Run:
             command=self.origin.command,
         )
         folder, manifest = publish(trained, root)
+        if manifest.steps is not None:
+            density = with_steps(density, manifest.steps.default)
         separated = separation(density, self.prepared)
         return Published(folder, manifest, separated, state.epoch, state.best_epoch)
+
+
+def fresh_flow(recipe: Recipe, prepared: Prepared) -> Flow:
+    """The recipe's layers before any training, the same every time."""
+    torch.set_num_threads(recipe.fit.threads)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        generator = torch.Generator().manual_seed(recipe.seed)
+        features, context = prepared.columns.modelled, prepared.context.modelled
+        sizes = Sizes(len(features), len(context), prepared.image)
+        return build_flow(recipe.model, sizes, generator)

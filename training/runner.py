@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -12,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from exported.golden import Arrays
-from training.columns import Columns
-from training.evaluate import EVALUATION_ROWS
+from training.chunks import rows_at_once
+from training.columns import MAX_SIZE, Columns
 from training.flow import Flow
 from training.prepared import Prepared
 
@@ -23,9 +24,11 @@ class Runner:
 
     Args:
         graphs: ONNX bytes by name.
+        steps: Of graphs with a solver, where a call does not choose.
     """
 
-    def __init__(self, graphs: Mapping[str, bytes]) -> None:
+    def __init__(self, graphs: Mapping[str, bytes], steps: int | None = None) -> None:
+        self.steps = steps
         options = ort.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
@@ -34,14 +37,25 @@ class Runner:
             for name, content in graphs.items()
         }
 
+    def at(self, steps: int) -> Runner:
+        """The same graphs with another number of steps."""
+        other = copy.copy(self)
+        other.steps = steps
+        return other
+
     def __call__(self, graph: str, inputs: Arrays) -> dict[str, NDArray[np.generic]]:
         """Run a graph; see :data:`exported.golden.RunGraph`."""
         session = self._sessions[graph]
         names = [output.name for output in session.get_outputs()]
-        rows = len(next(iter(inputs.values())))
+        options: Arrays = {name: value for name, value in inputs.items() if not value.ndim}
+        if self.steps is not None:
+            options = {"steps": np.array(self.steps, np.int64), **options}
+        tensors = {name: value for name, value in inputs.items() if value.ndim}
+        first = next(iter(tensors.values()))
+        rows, step = len(first), rows_at_once(first.shape[1])
         parts = [
-            session.run(names, {k: v[start : start + EVALUATION_ROWS] for k, v in inputs.items()})
-            for start in range(0, rows, EVALUATION_ROWS)
+            session.run(names, {k: v[i : i + step] for k, v in tensors.items()} | dict(options))
+            for i in range(0, rows, step)
         ]
         return {name: np.concatenate([p[i] for p in parts]) for i, name in enumerate(names)}
 
@@ -54,7 +68,7 @@ class Answers:
         graph: Its name.
         inputs: What it was asked.
         got: From onnxruntime.
-        truth: From the trained flow in float64, asked the same.
+        truth: From the trained flow in float64, asked the same; a solver takes as many steps.
     """
 
     graph: str
@@ -66,6 +80,20 @@ class Answers:
         """The context that was asked about; nothing without one."""
         return {name: value for name, value in self.inputs.items() if name == "context"}
 
+    def within_float32(self) -> Answers:
+        """Without the rows whose true values float32 does not hold: no graph can give those."""
+        held = np.all(
+            [
+                (np.abs(value).reshape(len(value), -1) <= MAX_SIZE).all(axis=1)
+                for value in self.truth.values()
+            ],
+            axis=0,
+        )
+        inputs = {name: value[held] for name, value in self.inputs.items()}
+        got = {name: value[held] for name, value in self.got.items()}
+        truth = {name: value[held] for name, value in self.truth.items()}
+        return Answers(self.graph, inputs, got, truth)
+
     def error(self, output: str) -> NDArray[np.float64]:
         """Absolute difference of an output, shaped like it."""
         got = self.got[output].astype(np.float64)
@@ -74,8 +102,8 @@ class Answers:
 
 def ask(run: Runner, density: Flow, prepared: Prepared, graph: str, inputs: Arrays) -> Answers:
     """Ask a graph and the float64 flow the same."""
-    truth = _decoded if graph == "decode" else _encoded
-    return Answers(graph, inputs, run(graph, inputs), truth(density, prepared, inputs))
+    truth = _TRUTHS[graph](density, prepared, inputs)
+    return Answers(graph, inputs, run(graph, inputs), truth)
 
 
 @torch.no_grad()
@@ -93,6 +121,19 @@ def _decoded(density: Flow, prepared: Prepared, inputs: Arrays) -> dict[str, NDA
     return {"x": _all_columns(prepared.columns, x.numpy()), "log_det": log_det.numpy()}
 
 
+@torch.no_grad()
+def _terms(density: Flow, prepared: Prepared, inputs: Arrays) -> dict[str, NDArray[np.float64]]:
+    rows = prepared.modelled(inputs["x"].astype(np.float64))
+    terms = np.zeros(inputs["x"].shape)  # A constant column has probability one.
+    modelled = density.feature_log_prob(rows, _conditions(prepared, inputs))
+    terms[:, prepared.columns.modelled_index] = modelled.numpy()
+    return {"feature_log_prob": terms}
+
+
+# The float64 answers to what each graph is asked.
+_TRUTHS = {"log_prob": _encoded, "decode": _decoded, "feature_log_prob": _terms}
+
+
 def _conditions(prepared: Prepared, inputs: Arrays) -> Tensor | None:
     return (
         prepared.conditions(inputs["context"].astype(np.float64)) if "context" in inputs else None
@@ -102,4 +143,4 @@ def _conditions(prepared: Prepared, inputs: Arrays) -> Tensor | None:
 def _all_columns(columns: Columns, modelled: NDArray[np.float64]) -> NDArray[np.float64]:
     rows = np.tile([column.low for column in columns.all], (len(modelled), 1))
     rows[:, columns.modelled_index] = modelled
-    return rows
+    return np.asarray(np.clip(rows, *columns.edges))

@@ -18,6 +18,7 @@ class Stream(IntEnum):
     VALIDATION = 3
     TEST = 4
     BATCHES = 5
+    OBJECTIVE = 6
 
 
 def generator(seed: int, stream: Stream, index: int = 0) -> np.random.Generator:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from training.streams import Stream, generator
 
 Rows = NDArray[np.float64]
+Image = tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,8 @@ class Table:
             the test too when ``test`` is None.
         test: Held-out rows fixed by the data set itself.
         anomalies: Rows labelled anomalous; never trained on.
+        image: Height, width and channels where the first columns are the pixels of an image, row
+            after row with the channels of a pixel together.
     """
 
     name: str
@@ -31,6 +35,7 @@ class Table:
     rows: Rows
     test: Rows | None = None
     anomalies: Rows | None = field(default=None)
+    image: Image | None = None
 
     def without(self, drop: frozenset[str]) -> Table:
         """The same rows with some columns left out.
@@ -42,12 +47,14 @@ class Table:
         if unknown:
             raise ValueError(f"columns to drop that are not in the data: {', '.join(unknown)}")
         keep = [i for i, name in enumerate(self.columns) if name not in drop]
+        pixels = math.prod(self.image or ())
         return Table(
             name=self.name,
             columns=tuple(self.columns[i] for i in keep),
             rows=self.rows[:, keep],
             test=None if self.test is None else self.test[:, keep],
             anomalies=None if self.anomalies is None else self.anomalies[:, keep],
+            image=None if drop & set(self.columns[:pixels]) else self.image,
         )
 
     def sha256(self) -> str:

@@ -17,6 +17,7 @@ Examples:
   logdet models
   logdet models --bundles /srv/bundles
 """
+MAX_CONTEXT = 3  # names of context columns shown
 HEADER = (
     "name",
     "versions",
@@ -61,9 +62,17 @@ def _row(known: list[int], manifest: Manifest) -> tuple[str, ...]:
         manifest.name,
         ",".join(map(str, known)),
         manifest.family,
-        str(len(manifest.features)),
+        _features(manifest),
         manifest.density,
         f"{held_out.log_likelihood:.3f} ± {held_out.standard_error:.3f}",
         f"{manifest.calibration.rows:,}",
         size(sum(entry.size_bytes for entry in manifest.files())),
     )
+
+
+def _features(manifest: Manifest) -> str:
+    from logdet.text import some
+
+    given = [feature.name for feature in manifest.context_features]
+    count = str(len(manifest.features))
+    return f"{count} given {some(given, MAX_CONTEXT)}" if given else count

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import secrets
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -13,15 +15,21 @@ import click
 from logdet.options import Reference, bundles_option, model_argument, provider_option
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from exported.manifest import Feature
     from logdet.files import Columns
     from service.model import Model
-    from service.results import Decoded
+    from service.results import Decoded, Floats
 
 EXAMPLE = """\b
 Examples:
   logdet sample shuttle -n 1000 --seed 0 -o rows.parquet
   logdet sample shuttle -n 5
+  logdet sample demand -n 100 --context hour=7,weekday=2
 """
+DEFAULT_ROWS = 1000
 LARGEST_SEED = 2**63 - 1
 
 
@@ -35,7 +43,12 @@ def _temperature(ctx: click.Context, param: click.Parameter, value: float) -> fl
 
 @click.command(epilog=EXAMPLE, short_help="Draw rows.")
 @model_argument
-@click.option("-n", "rows", type=click.IntRange(1), default=1000, show_default=True, help="Rows.")
+@click.option(
+    "-n",
+    "rows",
+    type=click.IntRange(1),
+    help=f"Rows.  [default: {DEFAULT_ROWS}, or one for each of a context of several]",
+)
 @click.option(
     "--seed",
     type=click.IntRange(0, LARGEST_SEED),
@@ -52,18 +65,29 @@ def _temperature(ctx: click.Context, param: click.Parameter, value: float) -> fl
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="File; CSV on standard output without."
 )
+@click.option(
+    "--context",
+    metavar="NAME=VALUE,...|FILE",
+    help="What a conditional density is given: one row for all, or a file with one for each.",
+)
+@click.option("--steps", type=int, help="Of a solver; one of those that the manifest offers.")
 @bundles_option
 @provider_option
 def sample(  # noqa: PLR0913  one parameter an option
     model: Reference,
-    rows: int,
+    rows: int | None,
     seed: int | None,
     temperature: float,
     output: Path | None,
+    context: str | None,
+    steps: int | None,
     bundles: Path,
     provider: Literal["auto", "cpu", "cuda"],
 ) -> None:
-    """Draw rows and write them with the log_prob (nats) of each."""
+    """Draw rows and write them with the log_prob (nats) of each.
+
+    Rows of a conditional density come with the context that they were drawn for.
+    """
     from logdet.csv_file import write_csv
     from logdet.errors import user_errors
     from logdet.files import extension, write_table
@@ -73,16 +97,47 @@ def sample(  # noqa: PLR0913  one parameter an option
     with user_errors():
         if output is not None:
             extension(output)
-        columns = _draw(open_model(bundles, model, provider), rows, drawn, temperature)
+        loaded = open_model(bundles, model, provider)
+        count, given = _rows(loaded, context, rows)
+        columns = _draw(loaded, Draw(count, drawn, temperature, steps, given))
         if output is None:
             write_csv(sys.stdout.buffer, columns)
             click.echo(f"seed {drawn}", err=True)
         else:
             write_table(output, columns)
-            click.echo(f"drew {rows:,} rows of seed {drawn} into {output}")
+            click.echo(f"drew {count:,} rows of seed {drawn} into {output}")
 
 
-def _draw(model: Model, rows: int, seed: int, temperature: float) -> Columns:
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """What is to be drawn.
+
+    Attributes:
+        rows: How many.
+        seed: Of the base noise.
+        temperature: Its factor.
+        steps: Of a solver; None is the model's default.
+        context: Shape ``(rows, context_features)``; None for an unconditional density.
+    """
+
+    rows: int
+    seed: int
+    temperature: float
+    steps: int | None
+    context: Floats | None
+
+
+def _rows(model: Model, context: str | None, rows: int | None) -> tuple[int, Floats | None]:
+    """How many rows to draw, and a context row for each."""
+    from logdet.given import read_context
+
+    given = None if context is None else read_context(context, model.manifest)
+    if rows is None:
+        rows = DEFAULT_ROWS if given is None or len(given) == 1 else len(given)
+    return rows, model.conditioning.spread(given, rows)
+
+
+def _draw(model: Model, draw: Draw) -> Columns:
     import numpy as np
 
     from logdet.errors import UserError
@@ -90,25 +145,32 @@ def _draw(model: Model, rows: int, seed: int, temperature: float) -> Columns:
     from logdet.scoring import in_chunks, status_counts
     from service.results import OK
 
-    if rows * (len(model.manifest.features) + 1) > MAX_CELLS:
+    manifest, rows = model.manifest, draw.rows
+    if rows * (len(manifest.features + manifest.context_features) + 1) > MAX_CELLS:
         raise UserError(f"expected at most {MAX_CELLS:,} cells, got {rows:,} rows; draw fewer")
-    parts = in_chunks(
-        rows,
-        lambda start, stop: model.sample(stop - start, seed, temperature, first_row=start).rows,
-    )
+
+    def run(start: int, stop: int) -> Decoded:
+        given = None if draw.context is None else draw.context[start:stop]
+        return model.sample(
+            stop - start, draw.seed, draw.temperature, start, given, draw.steps
+        ).rows
+
+    parts = in_chunks(rows, run)
     status = np.concatenate([part.status for part in parts])
     if (status != OK).any():
         click.echo(f"logdet: not every row is ok: {status_counts(status)}", err=True)
-    return _columns(model, parts)
+    columns = _named(manifest.features, np.concatenate([part.x for part in parts]))
+    if draw.context is not None:
+        columns |= _named(manifest.context_features, draw.context)
+    return columns | {"log_prob": np.concatenate([part.log_prob for part in parts])}
 
 
-def _columns(model: Model, parts: list[Decoded]) -> Columns:
+def _named(features: Sequence[Feature], x: Floats) -> dict[str, NDArray[np.generic]]:
     import numpy as np
 
-    x = np.concatenate([part.x for part in parts])
-    columns = {}
-    for j, feature in enumerate(model.manifest.features):
+    columns: dict[str, NDArray[np.generic]] = {}
+    for j, feature in enumerate(features):
         values = x[:, j]
         whole = feature.kind == "integer" and np.isfinite(values).all()
         columns[feature.name] = values.astype(np.int64) if whole else values
-    return columns | {"log_prob": np.concatenate([part.log_prob for part in parts])}
+    return columns

@@ -32,42 +32,52 @@ MOST_ANOMALOUS = 5
 @click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
 @click.option("-o", "--output", type=click.Path(path_type=Path), help=".csv, .parquet or .npz.")
 @click.option("--alpha", type=float, help="Accepted rate of false alarms; by default 0.01.")
+@click.option("--terms", is_flag=True, help="With -o, also log_prob_FEATURE of each feature.")
 @bundles_option
 @provider_option
-def score(
+def score(  # noqa: PLR0913  one parameter an option
     model: Reference,
     file: Path,
     output: Path | None,
     alpha: float | None,
+    terms: bool,
     bundles: Path,
     provider: Literal["auto", "cpu", "cuda"],
 ) -> None:
     """Score the rows of FILE (- is CSV on standard input) without a server.
 
-    Columns are found by name, in any order. With -o, the file's columns are written with log_prob
+    Columns, those of a conditional density's context among them, are found by name, in any
+    order. With -o, the file's columns are written with log_prob
     (nats), p_value, is_anomaly and status; without it, a summary is printed. A row without an
     answer has a null (in CSV an empty cell) as is_anomaly; .npz has no nulls, there it is False
     beside a p_value of NaN.
+
+    A model that keeps one feature order (maf or nsf_ar with mixing: false) also knows --terms: the
+    log-density of each feature given those before it; a row's terms sum to its log_prob.
     """
     from logdet.cells import to_float64
-    from logdet.errors import user_errors
+    from logdet.errors import UserError, user_errors
     from logdet.files import extension, write_table
     from logdet.scoring import open_model
     from logdet.scoring import score as score_rows
 
     with user_errors():
+        if terms and output is None:
+            raise UserError("expected -o FILE for the columns of --terms, got no -o")
         if output is not None:
             extension(output)
             _refuse_overwriting(file, output)
         loaded = open_model(bundles, model, provider)
         frame = _read(file)
-        features = _features(loaded.manifest, frame)
-        x = to_float64(frame, features, "nan")
-        scores = score_rows(loaded, x, alpha)
+        columns = _columns(loaded.manifest, frame)
+        table = to_float64(frame, columns, "nan")
+        features = len(loaded.manifest.features)
+        context = table[:, features:] if features < len(columns) else None
+        scores = score_rows(loaded, table[:, :features], alpha, context, terms)
         if output is None:
             click.echo(_summary(scores, frame))
         else:
-            given = _given(frame, dict(zip(features, x.T, strict=True)), output)
+            given = _given(frame, dict(zip(columns, table.T, strict=True)), output)
             write_table(output, _with_scores(given, scores))
             click.echo(_sentence(scores, output))
 
@@ -93,18 +103,13 @@ def _read(file: Path) -> Frame:
     return frame
 
 
-def _features(manifest: Manifest, frame: Frame) -> Sequence[str]:
-    from logdet.errors import TableError
-    from logdet.text import some
+def _columns(manifest: Manifest, frame: Frame) -> Sequence[str]:
+    """Names of the features, then those of the context."""
+    from logdet.frame import require
 
-    features = [feature.name for feature in manifest.features]
-    lacking = [name for name in features if name not in frame.names]
-    if lacking:
-        raise TableError(
-            f"{frame.source} has no column {some(lacking)}; {manifest.name} needs "
-            f"{some(features)}, the file has {some(frame.names)}"
-        )
-    return features
+    columns = [feature.name for feature in manifest.features + manifest.context_features]
+    require(frame, columns, manifest.name)
+    return columns
 
 
 def _given(frame: Frame, features: Columns, output: Path) -> Columns:

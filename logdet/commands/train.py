@@ -102,7 +102,7 @@ def load_data(recipe: Recipe, data: Path | None) -> tuple[Table, str]:
 
     if data is not None:
         file = read_table(data, drop=recipe.drop)
-        return Table(data.stem, file.names, file.values), str(data.resolve())
+        return Table(data.stem, file.names, file.values, image=file.image), str(data.resolve())
     if recipe.data is None:
         raise ValueError(f"recipe {recipe.name} has no data of its own: add --data FILE")
     return load(recipe.data).without(recipe.drop), recipe.data

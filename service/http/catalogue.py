@@ -49,6 +49,7 @@ class Pages:
             "family": manifest.family,
             "density": manifest.density,
             "features": [feature.name for feature in manifest.features],
+            "context_features": [feature.name for feature in manifest.context_features],
             "operations": sorted(manifest.operations),
             "provider": model.provider,
         }

@@ -17,10 +17,12 @@ Json = dict[str, Any]
 _REF = "#/components/schemas/{model}"
 _SUMMARIES = {
     "log_prob": "Log-density of rows",
+    "feature_log_prob": "Log-density of rows, and each feature's term given those before it",
     "score": "Log-density, p-value and decision for rows",
     "encode": "Latents of rows",
     "decode": "Rows at latents",
     "sample": "Draw rows",
+    "expectation": "Means, variances, quantiles and probabilities under the density",
 }
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from service.expectation import DEFAULT_SAMPLES
+from service.questions import MAX_QUESTIONS
 
 Value = float | None
 Status = Literal["ok", "non_finite_input", "out_of_support", "not_converged"]
@@ -18,7 +21,20 @@ class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class RowsBody(_Body):
+class _Given(_Body):
+    context: list[list[Value]] | list[dict[str, Value]] | None = Field(
+        None,
+        description="For a conditional density only, which needs it: one row of its context "
+        "features for all rows of the request, or one for each; lists or objects as in rows.",
+    )
+    steps: int | None = Field(
+        None,
+        description="For a model with a solver only: one of the numbers of steps that its "
+        "manifest offers; by default the manifest's own.",
+    )
+
+
+class RowsBody(_Given):
     """Rows in the units of the training table; null where a value is not known."""
 
     rows: list[list[Value]] | list[dict[str, Value]] = Field(
@@ -38,13 +54,13 @@ class ScoreBody(RowsBody):
     )
 
 
-class DecodeBody(_Body):
+class DecodeBody(_Given):
     """Latents."""
 
     z: list[list[Value]] = Field(description="Each row as long as the model has latent features.")
 
 
-class SampleBody(_Body):
+class SampleBody(_Given):
     """How many rows to draw, and which; null is the same as a field left out."""
 
     n: int = Field(ge=1, description="Rows to draw.")
@@ -56,10 +72,52 @@ class SampleBody(_Body):
     )
 
 
+class MeanOf(_Body):
+    """Of a feature."""
+
+    mean: str
+
+
+class VarianceOf(_Body):
+    """Of a feature."""
+
+    variance: str
+
+
+class QuantileOf(_Body):
+    """The value of a feature that a share ``q`` of rows do not exceed."""
+
+    quantile: str
+    q: float = Field(gt=0, lt=1)
+
+
+class ProbabilityOf(_Body):
+    """The probability that every named feature is in its closed interval."""
+
+    probability: dict[str, Annotated[list[Value], Field(min_length=2, max_length=2)]] = Field(
+        min_length=1, description="[low, high] by feature name; null is an open end."
+    )
+
+
+class ExpectationBody(_Given):
+    """What to estimate, and from how many rows; null is the same as a field left out."""
+
+    of: list[MeanOf | VarianceOf | QuantileOf | ProbabilityOf] = Field(
+        min_length=1, max_length=MAX_QUESTIONS
+    )
+    samples: int | None = Field(DEFAULT_SAMPLES, ge=1, description="Rows to draw.")
+    seed: int | None = Field(
+        None, ge=0, le=2**63 - 1, description="The same seed draws the same rows."
+    )
+
+
 class _Answer(BaseModel):
     model: str
     version: int
     density: Literal["exact", "lower_bound", "estimate"]
+    steps: int | None = Field(
+        None, description="Of the solver, where the model has one; else left out."
+    )
 
 
 class LogProbAnswer(_Answer):
@@ -67,6 +125,15 @@ class LogProbAnswer(_Answer):
 
     log_prob: list[Value]
     status: list[Status]
+
+
+class FeatureLogProbAnswer(LogProbAnswer):
+    """Log-densities, and each feature's term of them in nats."""
+
+    feature_log_prob: list[list[Value]] = Field(
+        description="Of each feature given those before it, in the order of the features; the "
+        "terms of a row sum to its log_prob."
+    )
 
 
 class ScoreAnswer(LogProbAnswer):
@@ -100,6 +167,36 @@ class SampleAnswer(DecodeAnswer):
     seed: int
 
 
+class _Estimate(BaseModel):
+    value: Value = Field(description="Null where no row was left to tell it.")
+    standard_error: Value = Field(description="Null where the rows are too few to tell it.")
+
+
+class MeanEstimate(MeanOf, _Estimate):
+    """The mean of the rows drawn."""
+
+
+class VarianceEstimate(VarianceOf, _Estimate):
+    """The variance of the rows drawn, in the feature's unit squared."""
+
+
+class QuantileEstimate(QuantileOf, _Estimate):
+    """The quantile of the rows drawn: the value of one of them."""
+
+
+class ProbabilityEstimate(ProbabilityOf, _Estimate):
+    """The share of the rows drawn; its error is above zero at 0 and 1 too."""
+
+
+class ExpectationAnswer(_Answer):
+    """Every entry as asked, with its value and standard error, in the order of the request."""
+
+    of: list[MeanEstimate | VarianceEstimate | QuantileEstimate | ProbabilityEstimate]
+    samples: int
+    excluded: int = Field(description="Rows drawn that take no part: their status is not ok.")
+    seed: int
+
+
 class CatalogueEntry(BaseModel):
     """One model in one line."""
 
@@ -109,6 +206,7 @@ class CatalogueEntry(BaseModel):
     family: str
     density: Literal["exact", "lower_bound", "estimate"]
     features: list[str]
+    context_features: list[str]
     operations: list[str]
     provider: Literal["cpu", "cuda"]
 
@@ -128,15 +226,19 @@ class ErrorAnswer(BaseModel):
 
 REQUESTS: dict[str, type[_Body]] = {
     "log_prob": RowsBody,
+    "feature_log_prob": RowsBody,
     "score": ScoreBody,
     "encode": RowsBody,
     "decode": DecodeBody,
     "sample": SampleBody,
+    "expectation": ExpectationBody,
 }
 ANSWERS: dict[str, type[_Answer]] = {
     "log_prob": LogProbAnswer,
+    "feature_log_prob": FeatureLogProbAnswer,
     "score": ScoreAnswer,
     "encode": EncodeAnswer,
     "decode": DecodeAnswer,
     "sample": SampleAnswer,
+    "expectation": ExpectationAnswer,
 }

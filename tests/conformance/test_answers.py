@@ -15,6 +15,7 @@ import pytest
 
 from exported.calibration import Calibration
 from tests.bundles import CALIBRATION_ROWS, NAMES, SITE, exact, exact_decode, ordinary_rows
+from tests.variants import CONTEXT, exact_terms
 
 GAUSS = "/v1/models/gauss"
 
@@ -60,6 +61,22 @@ def test_concurrent_requests_get_their_own_answers(api: httpx.Client) -> None:
     with concurrent.futures.ThreadPoolExecutor(16) as pool:
         got = list(pool.map(one, range(200)))
     np.testing.assert_allclose(got, truth, atol=1e-4)
+
+
+def test_feature_log_prob_is_that_of_each_feature_given_those_before_it(
+    api: httpx.Client,
+) -> None:
+    x = ordinary_rows(20)
+    x[3, 2] = 0.5  # No whole number: out of support.
+    answer = call(api, "feature_log_prob", {"rows": x.tolist()}, "/v1/models/ordered")
+    inside = np.arange(20) != 3
+    terms = [row for row, kept in zip(answer["feature_log_prob"], inside, strict=True) if kept]
+    np.testing.assert_allclose(terms, exact_terms(x[inside]), atol=1e-4)
+    log_prob = np.array(answer["log_prob"], dtype=float)[inside]
+    np.testing.assert_allclose(np.sum(terms, axis=1), log_prob, atol=1e-4)
+    assert answer["status"][3] == "out_of_support"
+    assert answer["log_prob"][3] is None
+    assert answer["feature_log_prob"][3] == [None] * 4
 
 
 def test_score_decides_by_conformal_p_value(api: httpx.Client) -> None:
@@ -152,6 +169,42 @@ def test_temperature_zero_draws_the_middle(api: httpx.Client) -> None:
     np.testing.assert_allclose(rows[0][:2], middle[:2], atol=1e-5)
 
 
+def test_expectations_are_answered_in_order_with_their_errors(api: httpx.Client) -> None:
+    of = [
+        {"probability": {"pressure": [None, 10], "count": [0, 200]}},
+        {"mean": "pressure"},
+        {"variance": "flow"},
+        {"quantile": "count", "q": 0.5},
+    ]
+    answer = call(api, "expectation", {"of": of, "samples": 50_000, "seed": 3})
+    assert [answer[key] for key in ("model", "version", "density")] == ["gauss", 2, "exact"]
+    assert [answer[key] for key in ("samples", "excluded", "seed")] == [50_000, 0, 3]
+    for asked, got, truth in zip(of, answer["of"], (0.5, 10.0, 2.0, 40.0), strict=True):
+        assert asked.items() <= got.items()
+        # Half of the counts lie under the middle of a cell: their median is it or the one below.
+        whole = 1.0 if "quantile" in asked else 0.0
+        assert abs(got["value"] - truth) <= max(4.0 * got["standard_error"], whole)
+    mean, variance = answer["of"][1:3]
+    assert mean["standard_error"] == pytest.approx(2.0 / 50_000**0.5, rel=0.05)
+    assert variance["standard_error"] == pytest.approx(2.0 * (2.0 / 50_000) ** 0.5, rel=0.1)
+
+
+def test_an_expectation_is_that_of_the_rows_that_its_seed_draws(api: httpx.Client) -> None:
+    body = {"of": [{"mean": "flow"}], "samples": 5000}
+    drawn = call(api, "expectation", body)
+    assert call(api, "expectation", body | {"seed": drawn["seed"]}) == drawn
+    rows = call(api, "sample", {"n": 5000, "seed": drawn["seed"]})["rows"]
+    assert drawn["of"][0]["value"] == pytest.approx(np.mean([row[1] for row in rows]), abs=1e-6)
+    assert call(api, "expectation", {"of": [{"mean": "flow"}]})["samples"] == 10_000
+
+
+def test_an_error_that_the_samples_cannot_tell_is_null(api: httpx.Client) -> None:
+    tail = {"quantile": "flow", "q": 0.999}
+    (got,) = call(api, "expectation", {"of": [tail], "samples": 100, "seed": 0})["of"]
+    assert got["standard_error"] is None
+    assert got["value"] > -2.0
+
+
 def test_a_row_that_is_not_finite_is_its_own_problem(api: httpx.Client) -> None:
     x = ordinary_rows(3)
     rows = x.tolist()
@@ -199,9 +252,11 @@ def test_the_version_may_be_named(api: httpx.Client) -> None:
 
 def test_the_catalogue_lists_what_serves_and_not_what_was_refused(api: httpx.Client) -> None:
     models = {m["name"]: m for m in api.get("/v1/models").json()["models"]}
-    assert set(models) == {"gauss", "scorer"}
+    assert set(models) == {"gauss", "given", "ordered", "scorer", "stepped"}
     assert models["gauss"]["versions"] == [1, 2]
-    assert models["gauss"]["features"] == list(NAMES)
+    assert models["gauss"]["features"] == models["given"]["features"] == list(NAMES)
+    assert models["gauss"]["context_features"] == []
+    assert models["given"]["context_features"] == list(CONTEXT)
     assert models["scorer"]["operations"] == ["log_prob", "score"]
 
 

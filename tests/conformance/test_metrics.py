@@ -39,13 +39,16 @@ def test_every_row_is_counted_once(api: httpx.Client) -> None:
     body = {"rows": [[None, 1, 1, 7.1], [1, 1, 999, 7.1], [10, -3, 40, 7.1]]}
     assert api.post("/v1/models/gauss/encode", json=body).status_code == 200
     assert api.post("/v1/models/gauss/sample", json={"n": 11}).status_code == 200
+    body = {"of": [{"mean": "flow"}], "samples": 1500}
+    assert api.post("/v1/models/gauss/expectation", json=body).status_code == 200
     grown = _grown(api, before, ("logdet_rows_total", "log_prob"), 108)
+    assert grown["logdet_rows_total", "expectation"] == 1500
     assert grown["logdet_rows_total", "score"] == 108
     assert grown["logdet_rows_total", "encode"] == 3
     assert grown["logdet_rows_total", "sample"] == 11
     assert grown["logdet_row_status_total", "non_finite_input"] == 1
     assert grown["logdet_row_status_total", "out_of_support"] == 1
-    assert grown["logdet_row_status_total", "ok"] == 108 + 108 + 1 + 11
+    assert grown["logdet_row_status_total", "ok"] == 108 + 108 + 1 + 11 + 1500
     assert grown["logdet_requests_total", "log_prob"] == 3
     assert grown["logdet_log_prob_count", ""] == 216
 

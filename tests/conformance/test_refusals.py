@@ -86,6 +86,36 @@ BODIES: dict[str, tuple[str, Any, int, str, list[str]]] = {
         "invalid_input",
         ["temperature"],
     ),
+    "of missing": ("expectation", {}, 400, "invalid_input", ["'of'"]),
+    "of unknown": (
+        "expectation",
+        {"of": [{"mean": "flow"}, {"mode": "flow"}]},
+        400,
+        "invalid_input",
+        ["entry 1", "quantile"],
+    ),
+    "of no feature": ("expectation", {"of": [{"mean": "x"}]}, 400, "invalid_input", ["flow"]),
+    "samples zero": (
+        "expectation",
+        {"of": [{"mean": "flow"}], "samples": 0},
+        400,
+        "invalid_input",
+        ["samples"],
+    ),
+    "too many samples": (
+        "expectation",
+        {"of": [{"mean": "flow"}], "samples": 262_145},
+        413,
+        "too_large",
+        ["logdet expect gauss -n N"],
+    ),
+    "context of an expectation": (
+        "expectation",
+        {"of": [{"mean": "flow"}], "context": [[1.0]]},
+        400,
+        "invalid_input",
+        ["context"],
+    ),
     "body is a list": ("log_prob", GOOD, 400, "invalid_input", ["object"]),
     "body is null": ("log_prob", None, 400, "invalid_input", ["object"]),
     "too many rows": ("log_prob", {"rows": GOOD * 262_145}, 413, "too_large", ["logdet score"]),
@@ -156,7 +186,7 @@ def test_what_is_not_there_is_not_found(api: httpx.Client, path: str, words: lis
     refused(api.post(path, json={"rows": GOOD}), 404, "not_found", words)
 
 
-@pytest.mark.parametrize("operation", ["sample", "reconstruct"])
+@pytest.mark.parametrize("operation", ["sample", "feature_log_prob", "reconstruct"])
 def test_an_operation_that_the_model_has_not_lists_those_it_has(
     api: httpx.Client, operation: str
 ) -> None:

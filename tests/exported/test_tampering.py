@@ -154,7 +154,10 @@ def test_a_manifest_that_is_no_object_is_refused(folder: Path, content: bytes) -
 
 REFUSED_CONTENTS: dict[str, tuple[Tamper, str]] = {
     "unknown key": (lambda m: m.update(licence="free"), "licence: Extra inputs"),
-    "unknown key below": (lambda m: m["base"].update(scale=2), r"base\.scale: Extra inputs"),
+    "unknown key below": (
+        lambda m: m["base"].update(scale=2),
+        r"base\.standard_normal\.scale: Extra inputs",
+    ),
     "missing key": (lambda m: m.pop("base"), "base: Field required"),
     "text for a number": (lambda m: m["held_out"].update(rows="9"), r"held_out\.rows"),
     "two columns of one name": (
@@ -180,6 +183,10 @@ REFUSED_CONTENTS: dict[str, tuple[Tamper, str]] = {
     "an operation without a graph": (
         lambda m: m["operations"].update(score="other"),
         r"operations name graphs that are not listed: \['other'\]",
+    ),
+    "a base of another size": (
+        lambda m: m["base"].update(draws_per_row=7),
+        "expected a base of 2 latent features, got 7",
     ),
     "no features": (lambda m: m.update(features=[]), "features: Tuple should have at least 1"),
     "a name with a dot": (lambda m: m.update(name="a.b"), "name: String should match pattern"),

@@ -201,7 +201,8 @@ def test_archives_hold_a_matrix_or_columns(
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"x": np.zeros((2, 2, 2))}, r"got x \(2, 2, 2\)"),
+        ({"x": np.zeros((2, 2, 2, 2, 2))}, r"got x \(2, 2, 2, 2, 2\)"),
+        ({"x": np.zeros((2, 0, 3))}, "has no columns"),
         ({"x": np.array(1.0)}, r"got x \(\)"),
         ({"y": np.zeros((2, 2))}, "to hold an array x"),
         ({}, "got nothing"),
@@ -218,6 +219,25 @@ def test_archives_of_anything_else_are_refused(tmp_path: Path, arrays: dict, mes
     np.savez(tmp_path / "rows.npz", **arrays)
     with pytest.raises(TableError, match=message):
         read_table(tmp_path / "rows.npz")
+
+
+def test_images_are_tables_of_pixels_and_of_what_is_known_of_each(tmp_path: Path) -> None:
+    x = np.arange(24, dtype=np.uint8).reshape(2, 2, 2, 3)
+    known = {"label": np.array([7, 8]), "names": np.array(["a", "b"]), "classes": np.arange(5)}
+    np.savez(tmp_path / "rows.npz", x=x, **known)
+    table = read_table(tmp_path / "rows.npz")
+    assert table.image == (2, 2, 3)
+    assert table.names[:4] == ("p_0_0_0", "p_0_0_1", "p_0_0_2", "p_0_1_0")
+    assert table.names[-2:] == ("p_1_1_2", "label")
+    assert table.values[1].tolist() == [*range(12, 24), 8]
+    assert read_table(tmp_path / "rows.npz", drop=frozenset({"label"})).image == (2, 2, 3)
+    assert read_table(tmp_path / "rows.npz", drop=frozenset({"p_0_0_0"})).image is None
+
+
+def test_grey_images_have_no_channel_in_their_names(tmp_path: Path) -> None:
+    np.savez(tmp_path / "rows.npz", data=np.zeros((3, 1, 2)))
+    table = read_table(tmp_path / "rows.npz")
+    assert (table.names, table.image) == (("p_0_0", "p_0_1"), (1, 2, 1))
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(

@@ -12,13 +12,18 @@ import pytest
 START_LIMIT_S = 1.5
 
 
-@pytest.mark.parametrize("args", [["--help"], ["models"], ["families"], ["train", "--help"]])
+@pytest.mark.parametrize(
+    "args", [["--help"], ["models"], ["families"], ["train", "--help"], ["plot", "--help"]]
+)
 def test_a_command_starts_at_once(bundles: Path, args: list[str]) -> None:
     took = min(_seconds(args, bundles) for _ in range(3))
     assert took < START_LIMIT_S
 
 
-@pytest.mark.parametrize("args", [["--help"], ["models"], ["families"], ["sample", "gauss"]])
+@pytest.mark.parametrize(
+    "args",
+    [["--help"], ["models"], ["families"], ["plot", "--help"], ["sample", "gauss"]],
+)
 def test_nothing_heavy_is_imported_where_it_is_not_used(bundles: Path, args: list[str]) -> None:
     script = (
         "import sys\nfrom logdet.cli import main\ntry:\n    main(sys.argv[1:])\nfinally:\n"
@@ -26,7 +31,7 @@ def test_nothing_heavy_is_imported_where_it_is_not_used(bundles: Path, args: lis
     )
     done = _process([sys.executable, "-c", script, *args], bundles)
     assert done.returncode == 0, done.stderr
-    heavy = {"torch", "onnx", "ray", "sklearn", "uvicorn", "starlette"}
+    heavy = {"torch", "onnx", "ray", "sklearn", "uvicorn", "starlette", "matplotlib"}
     if args[0] != "sample":
         heavy |= {"pyarrow", "onnxruntime"}
     assert heavy & set(done.stderr.split()) == set()

@@ -15,6 +15,7 @@ from service.model import Model
 from service.results import Decision, Evaluated
 from tests.bundles import NAMES, SITE, exact, ordinary_rows
 from tests.terminal import Run, lines
+from tests.variants import exact_terms, write_ordered
 
 
 @pytest.mark.parametrize("kind", [".csv", ".csv.gz", ".parquet", ".npz"])
@@ -131,8 +132,8 @@ def test_no_latents_are_kept_of_rows_that_are_scored(
     model = scoring.open_model(bundles, Reference("gauss", None), "cpu")
     evaluate = Model.evaluate
 
-    def watched(self: Model, x: np.ndarray) -> Evaluated:
-        out = evaluate(self, x)
+    def watched(self: Model, *args: object) -> Evaluated:
+        out = evaluate(self, *args)
         alive.append(weakref.ref(out.z))
         return out
 
@@ -202,3 +203,27 @@ def test_scores_do_not_depend_on_chunks(
     whole, cut = (parquet.read_table(tmp_path / f"{n}.parquet") for n in ("whole", "cut"))
     np.testing.assert_allclose(cut["log_prob"], whole["log_prob"], atol=1e-5)
     assert cut["status"].equals(whole["status"])
+
+
+def test_terms_of_a_model_that_has_them_sum_to_log_prob(
+    run: Run, bundles: Path, rows_file: Path, tmp_path: Path
+) -> None:
+    write_ordered(bundles)
+    out = tmp_path / "terms.parquet"
+    result = run("score", "ordered", rows_file, "--terms", "-o", out)
+    assert result.exit_code == 0, result.stderr
+    table = parquet.read_table(out)
+    x = np.stack([table[name].to_numpy() for name in NAMES], axis=1)
+    terms = np.stack([table[f"log_prob_{name}"].to_numpy() for name in NAMES], axis=1)
+    np.testing.assert_allclose(terms, exact_terms(x), atol=1e-4)
+    np.testing.assert_allclose(terms.sum(axis=1), table["log_prob"].to_numpy(), atol=1e-4)
+
+
+def test_terms_need_a_model_that_has_them_and_a_file_to_stand_in(
+    run: Run, rows_file: Path, tmp_path: Path
+) -> None:
+    lacking = run("score", "gauss", rows_file, "--terms", "-o", tmp_path / "terms.csv")
+    assert lacking.exit_code == 1
+    assert "expected a model with feature_log_prob for --terms, got gauss" in lacking.stderr
+    nowhere = run("score", "gauss", rows_file, "--terms")
+    assert "expected -o FILE" in nowhere.stderr

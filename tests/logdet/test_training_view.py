@@ -56,6 +56,14 @@ def test_a_column_of_text_can_be_dropped(tmp_path: Path) -> None:
         load_data(Recipe(name="t", drop=frozenset({"wind"})), path)
 
 
+def test_an_archive_of_images_stays_one(tmp_path: Path) -> None:
+    path = tmp_path / "rows.npz"
+    np.savez(path, x=np.zeros((3, 2, 2), np.uint8), label=np.arange(3))
+    table, _ = load_data(Recipe(name="t", drop=frozenset({"label"})), path)
+    assert (table.image, table.columns) == ((2, 2, 1), ("p_0_0", "p_0_1", "p_1_0", "p_1_1"))
+    assert load_data(read_recipe("digits"), None)[0].image == (8, 8, 1)
+
+
 def test_a_column_of_a_data_set_can_be_dropped() -> None:
     recipe = read_recipe("breast_cancer", ["drop=[mean_area]"])
     table, source = load_data(recipe, None)

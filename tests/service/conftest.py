@@ -9,12 +9,14 @@ from service.core import Core
 from service.model import Model
 from service.runtime import Runtime
 from tests.bundles import write_gaussian
+from tests.variants import write_ordered
 
 
 @pytest.fixture(scope="session")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("bundles")
     write_gaussian(root)
+    write_ordered(root)
     return root
 
 

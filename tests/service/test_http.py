@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from service.config import ServiceConfig
 from service.core import Core
 from service.errors import ErrorKind, ServiceError
+from service.examples import bodies
 from service.http.app import App, build_app
 from service.http.errors import STATUS, error_response, refusal
 from service.http.operations import HANDLERS
@@ -54,7 +55,7 @@ def test_the_document_says_which_fields_may_be_null(core: Core) -> None:
     schemas = ask(build_app(core), "GET", "/openapi.json").json()["components"]["schemas"]
     fields = schemas["SampleBody"]["properties"] | schemas["ScoreBody"]["properties"]
     nullable = {name for name, field in fields.items() if field.get("nullable")}
-    assert nullable == {"alpha", "seed", "temperature"}
+    assert nullable == {"alpha", "seed", "temperature", "context", "steps"}
     assert fields["alpha"]["exclusiveMinimum"] is True
 
 
@@ -64,12 +65,10 @@ def test_answers_are_as_the_schemas_say(core: Core, operation: str) -> None:
     document = ask(app, "GET", "/openapi.json").json()
     path = f"/v1/models/{{model}}/{operation}"
     content = document["paths"][path]["post"]["requestBody"]["content"]
-    response = ask(
-        app,
-        "POST",
-        path.replace("{model}", "gauss"),
-        json=content["application/json"]["example"],
-    )
+    name = "ordered" if operation == "feature_log_prob" else "gauss"
+    body = bodies(core.find(name).model.manifest)[operation]
+    assert content["application/json"].get("example", body) == body
+    response = ask(app, "POST", path.replace("{model}", name), json=body)
     assert response.status_code == 200, response.text
     ANSWERS[operation].model_validate_json(response.content, extra="forbid")
 
@@ -81,7 +80,7 @@ def test_an_error_that_nobody_foresaw_says_nothing_of_the_inside(
         raise RuntimeError("secret /root/path")
 
     app = build_app(core)
-    core.find("gauss").evaluate.run = broken
+    core.find("gauss").lanes().evaluate.run = broken
     with caplog.at_level(logging.ERROR):
         response = score(app)
     assert response.status_code == 500

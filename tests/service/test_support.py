@@ -34,20 +34,29 @@ def claims_another_type(document: Document) -> None:
     document["graphs"]["log_prob"]["inputs"][0]["datatype"] = "FP64"
 
 
-def draws_too_much(document: Document) -> None:
-    document["base"]["draws_per_row"] = 7
+def has_context_that_no_graph_takes(document: Document) -> None:
+    document["context_features"] = [document["features"][0] | {"name": "hour"}]
 
 
-def has_context(document: Document) -> None:
-    document["context_features"] = [document["features"][0] | {"name": "context"}]
+def takes_context_that_is_not_described(document: Document) -> None:
+    tensor = {"name": "context", "datatype": "FP32", "shape": [-1, 2]}
+    document["graphs"]["log_prob"]["inputs"].append(tensor)
+
+
+def chooses_steps_in_one_graph_alone(document: Document) -> None:
+    error = {"median": 0.0, "p999": 0.0, "max": 0.0}
+    choice = {"steps": 8, "log_prob_error": error, "round_trip_error": error, "passes": 32}
+    document["steps"] = {"default": 8, "offered": [choice]}
+    document["graphs"]["decode"]["options"] = ["steps"]
 
 
 CASES: dict[Callable[[Document], None], str] = {
     lacks_the_latent: r"expected graph 'log_prob' to map .* z \[-1, 3\], .*, got ",
     has_a_column_more: r"expected graph 'decode' to map z .* to x \[-1, 5\]",
     claims_another_type: "log_prob.onnx does not run as the manifest describes it",
-    draws_too_much: "expected 3 draws a row, got 7",
-    has_context: "context features are not served",
+    has_context_that_no_graph_takes: r"'decode' to map z \[-1, 3\], context \[-1, 1\] to .* got z",
+    takes_context_that_is_not_described: r"x \[-1, 4\] to .* got x \[-1, 4\], context \[-1, 2\]",
+    chooses_steps_in_one_graph_alone: "expected graph 'log_prob' to have the option steps",
 }
 
 

@@ -17,57 +17,76 @@ MASS_TOLERANCE = 2e-3
 GRID_HALF_WIDTH, GRID_POINTS = 10.0, 801
 
 
-def jacobians(bijection: Bijection, x: Tensor) -> Tensor:
+def jacobians(bijection: Bijection, x: Tensor, context: Tensor | None = None) -> Tensor:
     """Full Jacobian of encode at each row, ``(batch, features, features)``."""
 
-    def one(row: Tensor) -> Tensor:
-        return bijection.encode(row[None])[0][0]
+    def one(row: Tensor, given: Tensor | None) -> Tensor:
+        return torch.autograd.functional.jacobian(
+            lambda x: bijection.encode(x[None], given)[0][0], row
+        )
 
-    return torch.stack([torch.autograd.functional.jacobian(one, row) for row in x])
+    return torch.stack([one(x[i], _row(context, i)) for i in range(len(x))])
 
 
-def round_trips(bijection: Bijection, x: Tensor) -> None:
-    z, there = bijection.encode(x)
-    back, home = bijection.decode(z)
-    singular = torch.linalg.svdvals(jacobians(bijection, x))
+def round_trips(bijection: Bijection, x: Tensor, context: Tensor | None = None) -> None:
+    z, there = bijection.encode(x, context)
+    back, home = bijection.decode(z, context)
+    singular = torch.linalg.svdvals(jacobians(bijection, x, context))
     condition = (1.0 / singular[:, -1]).max() * singular[:, 0].max()
     tolerance = max(EXACT, float(condition) * ROUNDING * float(x.abs().max()))
     assert (back - x).abs().max() <= tolerance
     assert (there + home).abs().max() <= tolerance
 
 
-def log_det_is_that_of_the_jacobian(bijection: Bijection, x: Tensor) -> None:
-    _, log_det = bijection.encode(x)
-    expected = torch.linalg.slogdet(jacobians(bijection, x)).logabsdet
+def log_det_is_that_of_the_jacobian(
+    bijection: Bijection, x: Tensor, context: Tensor | None = None
+) -> None:
+    _, log_det = bijection.encode(x, context)
+    expected = torch.linalg.slogdet(jacobians(bijection, x, context)).logabsdet
     assert log_det.shape == (len(x),)
     assert (log_det - expected).abs().max() <= EXACT
 
 
-def rows_are_independent(bijection: Bijection, x: Tensor) -> None:
+def rows_are_independent(bijection: Bijection, x: Tensor, context: Tensor | None = None) -> None:
     for direction in (bijection.encode, bijection.decode):
-        together, log_dets = direction(x)
+        together, log_dets = direction(x, context)
         for i in range(len(x)):
-            alone, log_det = direction(x[i : i + 1])
+            alone, log_det = direction(x[i : i + 1], _row(context, i))
             assert (alone - together[i : i + 1]).abs().max() <= EXACT
             assert (log_det - log_dets[i : i + 1]).abs().max() <= EXACT
 
 
-def density_integrates_to_one(bijection: Bijection) -> None:
+def density_integrates_to_one(bijection: Bijection, context: Tensor | None = None) -> None:
+    """In two dimensions; a context is one row, ``(1, context_features)``."""
     axis = torch.linspace(-GRID_HALF_WIDTH, GRID_HALF_WIDTH, GRID_POINTS, dtype=torch.float64)
+    given = None if context is None else context.expand(GRID_POINTS, -1)
     mass = 0.0
     for first in axis:
         x = torch.stack([first.expand(GRID_POINTS), axis], dim=1)
-        z, log_det = bijection.encode(x)
+        z, log_det = bijection.encode(x, given)
         log_prob = -0.5 * (z * z).sum(dim=1) - math.log(2.0 * math.pi) + log_det
         mass += float(log_prob.exp().sum())
     mass *= float(axis[1] - axis[0]) ** 2
     assert abs(mass - 1.0) <= MASS_TOLERANCE
 
 
-def gradient_reaches_every_parameter(bijection: Bijection, x: Tensor) -> None:
-    z, log_det = bijection.encode(x)
+def gradient_reaches_every_parameter(
+    bijection: Bijection, x: Tensor, context: Tensor | None = None
+) -> None:
+    z, log_det = bijection.encode(x, context)
     (log_det - 0.5 * (z * z).sum(dim=1)).mean().backward()
     for name, parameter in bijection.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.abs().sum() > 0, name
         assert torch.isfinite(parameter.grad).all(), name
+
+
+def context_matters(bijection: Bijection, x: Tensor, context: Tensor) -> None:
+    """Another context gives every row another latent."""
+    z, _ = bijection.encode(x, context)
+    elsewhere, _ = bijection.encode(x, context + 1.0)
+    assert ((z - elsewhere).abs().max(dim=1).values > EXACT).all()
+
+
+def _row(context: Tensor | None, i: int) -> Tensor | None:
+    return None if context is None else context[i : i + 1]

@@ -71,8 +71,10 @@ class TestColumns:
         censored = np.minimum(rng.normal(5.0, 1.0, 500), 5.5)
         rows = np.stack([share, wait, censored], axis=1)
         first, second, third = describe_columns(("share", "wait", "censored"), rows, NONE).all
-        assert first.notes == ("bounded by 0 and 1, modelled as open",)
-        assert second.notes == ("bounded below by 0, modelled as open",)
+        assert first.notes == ("bounded by 0 and 1, modelled as open (bounds: {share: [0, 1]})",)
+        assert second.notes == (
+            "bounded below by 0, modelled as open (bounds: {wait: [0, null]})",
+        )
         assert "of the rows at the high end, 5.5" in third.notes[0]
 
     def test_whole_numbers_may_be_declared_continuous(self) -> None:
@@ -200,6 +202,9 @@ class TestRecipes:
             (["tail_bound=3"], "power of two.*got 3"),
             (["family=gaussian"], "model: .*'gaussian'.*'nice', 'realnvp', 'nsf'"),
             (["family=realnvp", "bins=4"], "model.realnvp.bins: Extra inputs"),
+            (["family=cnf", "hidden=[64]"], "model.cnf.hidden"),
+            (["family=cnf", "base=student_t"], "flow_matching needs base: standard_normal"),
+            (["family=diffusion", "base=uniform"], "diffusion needs base: standard_normal"),
             (["learning_rate=fast"], "learning_rate"),
             (["hidden=[64"], "not valid YAML"),
         ],

@@ -1,99 +1,18 @@
-"""Every bijection, fresh and strained, under every law."""
+"""Every bijection, fresh and strained, alone and given a context, under every law."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 import torch
 from torch import Tensor
 
 from tests.training import laws
-from training import networks
-from training.bijections import (
-    ActNorm,
-    Affine,
-    ArcsinhTails,
-    Autoregressive,
-    Bijection,
-    Chain,
-    Coupling,
-    ElementwiseMap,
-    ElementwiseSpline,
-    Inverse,
-    Linear,
-    LULinear,
-    Planar,
-    Radial,
-    RationalQuadratic,
-    Shift,
-    Standardise,
-)
-from training.families import Sizes, build
-from training.recipes import (
-    FamilyConfig,
-    NiceConfig,
-    PlanarConfig,
-    RadialConfig,
-    RealNVPConfig,
-    SplineCouplingConfig,
-)
+from tests.training.cases import CASES, CONDITIONAL, LEARNING, contexts, make, rows
+from training.bijections import ActNorm, Radial, Sylvester
 
-STRAIN = 0.7  # Standard deviation added to every parameter; a bin's logits reach their bound.
-
-
-def _coupling(features: int, elementwise: ElementwiseMap) -> Bijection:
-    kept = features // 2
-    changed = features - kept
-    heads = [changed * size for size in elementwise.parameters_per_scalar()]
-    return Coupling(kept, changed, networks.dense(kept, (16,), heads), elementwise)
-
-
-def _autoregressive(features: int, elementwise: ElementwiseMap) -> Bijection:
-    conditioner = networks.autoregressive(features, (16,), elementwise.parameters_per_scalar())
-    return Autoregressive(features, conditioner, elementwise)
-
-
-def _family(config: FamilyConfig, features: int) -> Bijection:
-    return build(config, Sizes(features), torch.Generator().manual_seed(0))
-
-
-def _linear(features: int) -> Bijection:
-    weight = torch.eye(features) + 0.3 * torch.randn(features, features)
-    return Linear(weight, torch.randn(features))
-
-
-CASES: dict[str, Callable[[int], Bijection]] = {
-    "standardise": lambda d: Standardise(0.3 * torch.randn(d), torch.rand(d) + 0.5),
-    "arcsinh tails": lambda d: ArcsinhTails(torch.linspace(0.01, 0.4, d)),
-    "actnorm": ActNorm,
-    "lu linear": lambda d: LULinear(d, torch.Generator().manual_seed(0)),
-    "folded linear": _linear,
-    "elementwise spline": lambda d: ElementwiseSpline(d, 6, 4.0),
-    "additive coupling": lambda d: _coupling(d, Shift()),
-    "affine coupling": lambda d: _coupling(d, Affine()),
-    "spline coupling": lambda d: _coupling(d, RationalQuadratic(5, 4.0)),
-    "autoregressive affine": lambda d: _autoregressive(d, Affine()),
-    "autoregressive spline": lambda d: _autoregressive(d, RationalQuadratic(5, 4.0)),
-    "inverse autoregressive": lambda d: Inverse(_autoregressive(d, Affine())),
-    "planar": Planar,
-    "radial": Radial,
-    "chain": lambda d: Chain(
-        [ActNorm(d), _coupling(d, RationalQuadratic(5, 4.0)), ElementwiseSpline(d, 3, 2.0)]
-    ),
-    "family planar": lambda d: _family(PlanarConfig(family="planar", layers=3), d),
-    "family radial": lambda d: _family(RadialConfig(family="radial", layers=3), d),
-    "family nice": lambda d: _family(NiceConfig(family="nice", layers=2, hidden=(16,)), d),
-    "family realnvp": lambda d: _family(
-        RealNVPConfig(family="realnvp", layers=1, hidden=(16,), marginal_bins=0), d
-    ),
-    "family nsf": lambda d: _family(
-        SplineCouplingConfig(layers=2, bins=4, hidden=(16,), marginal_bins=5), d
-    ),
-}
 STRAINED = [True, False]
-WITHOUT_PARAMETERS = ("standardise", "arcsinh tails", "folded linear")
-LEARNING = [name for name in CASES if name not in WITHOUT_PARAMETERS]
 
 
 @pytest.fixture(autouse=True)
@@ -105,49 +24,49 @@ def _float64() -> Iterator[None]:
     torch.set_default_dtype(before)
 
 
-def make(name: str, features: int, strained: bool, strain: float = STRAIN) -> Bijection:
-    bijection = CASES[name](features)
-    if strained:
-        with torch.no_grad():
-            for parameter in bijection.parameters():
-                parameter.add_(strain * torch.randn_like(parameter))
-    return bijection
-
-
-def rows(features: int, count: int = 12) -> Tensor:
-    x = 1.5 * torch.randn(count, features)
-    x[0] = 4.0  # On the box of the splines,
-    x[1] = -9.0  # and outside of it.
-    return x
-
-
 @pytest.mark.parametrize("strained", STRAINED, ids=["strained", "fresh"])
 @pytest.mark.parametrize("name", CASES)
 class TestLaws:
     @pytest.mark.parametrize("features", [2, 5])
     def test_round_trip(self, name: str, strained: bool, features: int) -> None:
-        laws.round_trips(make(name, features, strained), rows(features))
+        laws.round_trips(make(name, features, strained), rows(features), contexts(name))
 
     @pytest.mark.parametrize("features", [2, 5])
     def test_log_det(self, name: str, strained: bool, features: int) -> None:
         # Off the kinks, where the Jacobian exists.
-        x = rows(features)[2:]
-        laws.log_det_is_that_of_the_jacobian(make(name, features, strained), x)
+        x, context = rows(features)[2:], contexts(name, 10)
+        laws.log_det_is_that_of_the_jacobian(make(name, features, strained), x, context)
 
     def test_rows_independent(self, name: str, strained: bool) -> None:
-        laws.rows_are_independent(make(name, 4, strained), rows(4))
+        laws.rows_are_independent(make(name, 4, strained), rows(4), contexts(name))
 
     def test_mass(self, name: str, strained: bool) -> None:
         # Gentler, so that the mass stays on the grid.
         bijection = make(name, 2, strained, strain=0.15)
         with torch.no_grad():
-            laws.density_integrates_to_one(bijection)
+            laws.density_integrates_to_one(bijection, contexts(name, 1))
 
 
 @pytest.mark.parametrize("strained", STRAINED, ids=["strained", "fresh"])
 @pytest.mark.parametrize("name", LEARNING)
 def test_gradient_reaches_every_parameter(name: str, strained: bool) -> None:
-    laws.gradient_reaches_every_parameter(make(name, 5, strained), rows(5, 200))
+    bijection = make(name, 5, strained)
+    laws.gradient_reaches_every_parameter(bijection, rows(5, 200), contexts(name, 200))
+
+
+@pytest.mark.parametrize("name", CONDITIONAL)
+class TestContext:
+    @pytest.mark.parametrize("features", [1, 2, 5])
+    def test_it_matters(self, name: str, features: int) -> None:
+        inside = rows(features).clamp(-3.0, 3.0)
+        context = contexts(name)
+        assert context is not None
+        laws.context_matters(make(name, features, strained=True), inside, context)
+
+    def test_a_single_feature_is_mapped_by_the_context_alone(self, name: str) -> None:
+        bijection, x, context = make(name, 1, strained=True), rows(1), contexts(name)
+        laws.round_trips(bijection, x, context)
+        laws.log_det_is_that_of_the_jacobian(bijection, x[2:], contexts(name, 10))
 
 
 def test_the_laws_catch_a_doubled_log_det() -> None:
@@ -167,12 +86,16 @@ def test_the_laws_catch_a_doubled_log_det() -> None:
         laws.density_integrates_to_one(wrong)
 
 
-@pytest.mark.parametrize("name", ["elementwise spline", "actnorm", "planar", "radial"])
+@pytest.mark.parametrize(
+    "name", ["elementwise spline", "actnorm", "planar", "radial", "sylvester"]
+)
 def test_zero_parameters_are_the_identity(name: str) -> None:
     x = rows(3)
     bijection = make(name, 3, strained=False)
     if isinstance(bijection, Radial):
-        torch.nn.init.zeros_(bijection.stretch)
+        torch.nn.init.zeros_(bijection.values.own["stretch"])
+    if isinstance(bijection, Sylvester):
+        torch.nn.init.zeros_(bijection.values.own["triangles"])
     z, log_det = bijection.encode(x)
     assert torch.allclose(z, x, atol=1e-12)
     assert torch.allclose(log_det, torch.zeros(len(x)), atol=1e-12)

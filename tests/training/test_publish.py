@@ -17,7 +17,7 @@ from exported.noise import standard_normal
 from training.checkpoint import FitState
 from training.evaluate import full_flow, log_prob
 from training.graphs import DecodeGraph
-from training.recipes import FAMILIES, Recipe
+from training.recipes import Recipe
 from training.run import Published, Run
 from training.runner import Runner
 from training.table import Examples, Table
@@ -219,63 +219,3 @@ def test_rows_out_of_support_are_counted_and_calibrate_as_impossible(tmp_path: P
     scores = read_bundle(published.folder).calibration().scores
     assert scores[0] == -np.inf
     assert np.isfinite(scores[1:]).all()
-
-
-def _tiny(family: str, context: tuple[str, ...] = ()) -> Recipe:
-    model: dict[str, object] = {"family": family, "layers": 2, "marginal_bins": 0}
-    if family not in ("planar", "radial"):
-        model["hidden"] = [8]
-    fit = {"epochs": 3, "batch_rows": 64}
-    return Recipe.model_validate({"name": "ring", "model": model, "fit": fit, "context": context})
-
-
-def _ring() -> Table:
-    """A ring whose centre and place on it a third and fourth column tell."""
-    rng = np.random.default_rng(0)
-    angle, shift = np.linspace(0.0, 2.0 * np.pi, ROWS), rng.integers(0, 4, ROWS)
-    xy = np.column_stack([np.cos(angle) + shift, np.sin(angle)]) + rng.normal(0.0, 0.1, (ROWS, 2))
-    return Table("ring", ("x", "y", "angle", "shift"), np.column_stack([xy, angle, shift]))
-
-
-def _published(table: Table, recipe: Recipe, folder: Path) -> Bundle:
-    run = Run(recipe, table, table.name, "logdet train", folder / "runs")
-    published = run.publish(run.fit(FitState(), lambda report: None), folder / "bundles")
-    bundle = read_bundle(published.folder)
-    graphs = Runner({name: bundle.graph(name) for name in bundle.manifest.graphs})
-    replay(bundle.manifest, bundle.golden(), graphs)
-    return bundle
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-def test_every_family_is_published_exact(family: str, tmp_path: Path) -> None:
-    table = _ring().without(frozenset({"angle", "shift"}))
-    manifest = _published(table, _tiny(family), tmp_path).manifest
-    assert manifest.family == family
-    cost = {"maf": (1, 2), "nsf_ar": (1, 2), "iaf": (2, 1)}.get(family, (1, 1))
-    assert (manifest.graphs["log_prob"].passes, manifest.graphs["decode"].passes) == cost
-    assert manifest.accuracy.log_prob_error.max < 1e-4
-    assert manifest.accuracy.round_trip_error.max < 1e-3
-    assert manifest.accuracy.mass == pytest.approx(1.0, abs=2e-3)
-
-
-@pytest.mark.parametrize("family", [f for f in FAMILIES if f not in ("planar", "radial")])
-def test_every_family_is_published_conditional(family: str, tmp_path: Path) -> None:
-    recipe = _tiny(family, context=("shift", "angle"))
-    bundle = _published(_ring(), recipe, tmp_path)
-    manifest = bundle.manifest
-    assert [f.name for f in manifest.features] == ["x", "y"]
-    assert [(f.name, f.kind) for f in manifest.context_features] == [
-        ("shift", "integer"),
-        ("angle", "continuous"),
-    ]
-    for graph in manifest.graphs.values():
-        assert [t.name for t in graph.inputs][1:] == ["context"]
-    assert manifest.accuracy.log_prob_error.max < 1e-4
-    assert manifest.accuracy.mass == pytest.approx(1.0, abs=2e-3)
-    golden = bundle.golden()
-    assert (golden["log_prob.in.context"][:, 0] % 1 == 0).all()
-    run = Runner({"log_prob": bundle.graph("log_prob")})
-    x = np.zeros((2, 2), dtype=np.float32)
-    context = np.array([[0.0, 3.0], [3.0, 0.1]], dtype=np.float32)
-    here, there = run("log_prob", {"x": x, "context": context})["log_prob"]
-    assert here != there

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch._higher_order_ops import while_loop
 
 from training.bijections.base import Bijection, with_context
 from training.bijections.maps import ElementwiseMap
+from training.masked import MaskedNetwork
 
 
 class Autoregressive(Bijection):
@@ -15,14 +16,15 @@ class Autoregressive(Bijection):
 
     :math:`z_i = g_{\phi_i(x_{<i})}(x_i)`; the Jacobian is lower triangular, so
     :math:`\log|\det J| = \sum_i \log g'_i(x_i)`. Encoding takes one pass of the conditioner.
-    Decoding takes one pass a feature: each pass makes one more feature final, whatever the others
-    were. In an exported graph the passes are one Loop node.
+    Decoding finds one feature after the other: what the network says of the next one is complete
+    once those before it are known, and each step computes only that. In an exported graph the
+    steps are one Loop node.
 
     Args:
         features: Size of a row.
         conditioner: Maps ``(batch, features + context_features)`` to the map's tables, each
             ``features`` times :meth:`~ElementwiseMap.parameters_per_scalar` wide; the entries of
-            feature i must not depend on features from i on.
+            feature i depend only on the features before i.
         elementwise: The map.
 
     References:
@@ -30,51 +32,59 @@ class Autoregressive(Bijection):
         https://arxiv.org/abs/1705.07057
     """
 
-    def __init__(self, features: int, conditioner: nn.Module, elementwise: ElementwiseMap) -> None:
+    def __init__(
+        self, features: int, conditioner: MaskedNetwork, elementwise: ElementwiseMap
+    ) -> None:
         super().__init__()
         self.features = features
         self.conditioner, self.elementwise = conditioner, elementwise
 
     def encode(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See :meth:`Bijection.encode`."""
+        z, terms = self.encode_terms(x, context)
+        return z, terms.sum(dim=1)
+
+    def is_triangular(self) -> bool:
+        """See :meth:`Bijection.is_triangular`."""
+        return True
+
+    def encode_terms(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """See :meth:`Bijection.encode_terms`."""
         value, log_slope = self.elementwise.encode(x.reshape(-1), *self._tables(x, context))
-        return self._rows(value), self._rows(log_slope).sum(dim=1)
+        return self._rows(value), self._rows(log_slope)
 
     def decode(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See :meth:`Bijection.decode`."""
-        if torch.compiler.is_exporting():
-            return self._decode_in_a_loop(z, context)
-        x, log_det = torch.zeros_like(z), z.new_zeros(z.shape[0])
-        for _ in range(self.features):
-            x, log_det = self._pass(x, z, context)
-        return x, log_det
+        network, weights = self.conditioner, self.conditioner.weights()
+        z = z.clone()  # Tracing a loop whose body holds the output of another does not end.
+        columns = torch.eye(self.features, dtype=z.dtype, device=z.device)
 
-    def passes(self) -> tuple[int, int]:
-        """See :meth:`Bijection.passes`."""
-        return 1, self.features
+        def step(known: Tensor, x: Tensor, log_det: Tensor, *sums: Tensor) -> tuple[Tensor, ...]:
+            place = known.reshape(1)
+            tables, sums = network.tables(weights, place, sums)
+            scalars = z.index_select(1, place).reshape(-1)
+            value, log_slope = self.elementwise.decode(scalars, *tables)
+            sums = network.reveal(weights, place, value, sums)
+            x = torch.addmm(x, value.reshape(-1, 1), columns.index_select(0, place))
+            return known + 1, x, log_det + log_slope, *sums
 
-    def _decode_in_a_loop(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        def more(done: Tensor, x: Tensor, log_det: Tensor, z: Tensor) -> Tensor:
-            return done < self.features
-
-        def once(
-            done: Tensor, x: Tensor, log_det: Tensor, z: Tensor
-        ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-            return done + 1, *self._pass(x, z, context), z.clone()
-
-        start = (
-            torch.zeros((), dtype=torch.int64),
+        none = torch.zeros((), dtype=torch.int64, device=z.device)
+        found: tuple[Tensor, ...] = (
+            none,
             torch.zeros_like(z),
             z.new_zeros(z.shape[0]),
-            z,
+            *network.start(weights, z, context),
         )
-        looped: tuple[Tensor, ...] = while_loop(more, once, start)  # type: ignore[no-untyped-call]
-        return looped[1], looped[2]
+        if torch.compiler.is_exporting():
+            found = while_loop(lambda known, *_: known < self.features, step, found)  # type: ignore[no-untyped-call]
+        else:
+            for _ in range(self.features):
+                found = step(*found)
+        return found[1], found[2]
 
-    def _pass(self, x: Tensor, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        """One pass: rows of which one more feature is final, and the log-det they imply."""
-        value, log_slope = self.elementwise.decode(z.reshape(-1), *self._tables(x, context))
-        return self._rows(value), self._rows(log_slope).sum(dim=1)
+    def passes(self) -> tuple[int, int]:
+        """See :meth:`Bijection.passes`; a decode takes its steps one after the other."""
+        return 1, self.features
 
     def _tables(self, x: Tensor, context: Tensor | None) -> list[Tensor]:
         sizes = self.elementwise.parameters_per_scalar()

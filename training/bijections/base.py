@@ -26,6 +26,21 @@ class Bijection(nn.Module):
         """Map latents ``(batch, features)`` towards the data; returns ``(x, log_det)``."""
         raise NotImplementedError
 
+    def is_triangular(self) -> bool:
+        """Whether encode makes every z_i of features up to i alone, so that terms exist."""
+        return False
+
+    def encode_terms(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Like encode, with the log-det still apart: ``(z, terms)``, terms ``(batch, features)``.
+
+        Term i is the logarithm of the Jacobian's diagonal entry at i, nats; they sum to the
+        log-det.
+
+        Raises:
+            TypeError: If the map is not triangular.
+        """
+        raise TypeError(f"{type(self).__name__} mixes features: it has no term for each")
+
     def initialise(self, x: Tensor, context: Tensor | None = None) -> None:
         """Set data-dependent parameters from a first batch ``(batch, features)``."""
 
@@ -64,6 +79,18 @@ class Chain(Bijection):
             z, term = bijection.decode(z, context)
             log_det = log_det + term
         return z, log_det
+
+    def is_triangular(self) -> bool:
+        """See :meth:`Bijection.is_triangular`."""
+        return all(bijection.is_triangular() for bijection in self.bijections)
+
+    def encode_terms(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """See :meth:`Bijection.encode_terms`."""
+        terms = torch.zeros_like(x)
+        for bijection in self.bijections:
+            x, more = bijection.encode_terms(x, context)
+            terms = terms + more
+        return x, terms
 
     def passes(self) -> tuple[int, int]:
         """See :meth:`Bijection.passes`; of the costliest layer, as a measure of the family."""

@@ -41,6 +41,14 @@ class Standardise(Bijection):
         """See :meth:`Bijection.decode`."""
         return z * self.scale + self.centre, self._log_det(z)
 
+    def is_triangular(self) -> bool:
+        """See :meth:`Bijection.is_triangular`."""
+        return True
+
+    def encode_terms(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """See :meth:`Bijection.encode_terms`."""
+        return self.encode(x)[0], self.scale.log().neg().expand_as(x)
+
     def _log_det(self, rows: Tensor) -> Tensor:
         return self.scale.log().sum() + rows.new_zeros(rows.shape[0])
 
@@ -67,6 +75,14 @@ class ActNorm(Bijection):
     def decode(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See :meth:`Bijection.decode`."""
         return (z - self.shift) * self.log_scale.neg().exp(), self._log_det(z).neg()
+
+    def is_triangular(self) -> bool:
+        """See :meth:`Bijection.is_triangular`."""
+        return True
+
+    def encode_terms(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """See :meth:`Bijection.encode_terms`."""
+        return self.encode(x)[0], self.log_scale.expand_as(x)
 
     @torch.no_grad()
     def initialise(self, x: Tensor, context: Tensor | None = None) -> None:
@@ -107,15 +123,24 @@ class ArcsinhTails(Bijection):
     def encode(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See :meth:`Bijection.encode`."""
         bent = torch.asinh(x * self.tightness)
-        return bent / self.tightness, -_log_cosh(bent).sum(dim=1)
+        return bent / self.tightness, -log_cosh(bent).sum(dim=1)
 
     def decode(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See :meth:`Bijection.decode`."""
         bent = z * self.tightness
-        return torch.sinh(bent) / self.tightness, _log_cosh(bent).sum(dim=1)
+        return torch.sinh(bent) / self.tightness, log_cosh(bent).sum(dim=1)
+
+    def is_triangular(self) -> bool:
+        """See :meth:`Bijection.is_triangular`."""
+        return True
+
+    def encode_terms(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """See :meth:`Bijection.encode_terms`."""
+        bent = torch.asinh(x * self.tightness)
+        return bent / self.tightness, -log_cosh(bent)
 
 
-def _log_cosh(bent: Tensor) -> Tensor:
+def log_cosh(bent: Tensor) -> Tensor:
     r"""Logarithm of :math:`\cosh(b) = \sqrt{1 + \sinh^2 b}`, without squaring what may be huge."""
     size = bent.abs()
     return size + torch.log1p(torch.exp(-2.0 * size)) - math.log(2.0)

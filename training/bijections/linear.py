@@ -84,6 +84,7 @@ class Linear(Bijection):
         log_det = torch.linalg.slogdet(weight).logabsdet
         if not torch.isfinite(log_det):
             raise ValueError("expected an invertible weight, got a singular one")
+        self.triangular = bool((weight == weight.tril()).all())
         inverse = torch.linalg.inv(weight)
         self.register_buffer("weight", weight)
         self.register_buffer("bias", bias)
@@ -100,6 +101,16 @@ class Linear(Bijection):
         """See :meth:`Bijection.decode`."""
         x = torch.addmm(self.inverse_bias, z, self.inverse.T)
         return x, z.new_zeros(z.shape[0]) - self.constant_log_det
+
+    def is_triangular(self) -> bool:
+        """See :meth:`Bijection.is_triangular`."""
+        return self.triangular
+
+    def encode_terms(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """See :meth:`Bijection.encode_terms`."""
+        if not self.triangular:
+            return super().encode_terms(x, context)
+        return self.encode(x)[0], self.weight.diagonal().abs().log().expand_as(x)
 
     def as_affine(self) -> tuple[Tensor, Tensor]:
         """See :meth:`Bijection.as_affine`."""

@@ -33,11 +33,20 @@ class ElementwiseSpline(Bijection):
 
     def encode(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See :meth:`Bijection.encode`."""
+        z, terms = self.encode_terms(x)
+        return z, terms.sum(dim=1)
+
+    def is_triangular(self) -> bool:
+        """See :meth:`Bijection.is_triangular`."""
+        return True
+
+    def encode_terms(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """See :meth:`Bijection.encode_terms`."""
         xs, ys, slopes = self._knots()
         value, log_slope = encode_scalars(
             x.reshape(-1), self.bound, lambda unit: self._find(unit, xs, (xs, ys, slopes))
         )
-        return self._rows(value), self._rows(log_slope).sum(dim=1)
+        return self._rows(value), self._rows(log_slope)
 
     def decode(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See :meth:`Bijection.decode`."""

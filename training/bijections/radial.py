@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from training.bijections.base import Bijection
+from training.bijections.parameters import Parameters
 
 # Added under the root of a squared distance, so that its gradient exists at the centre.
 MIN_SQUARED_DISTANCE = 1e-24
@@ -26,46 +28,55 @@ class Radial(Bijection):
 
     Args:
         features: Size of a row.
+        context_features: Size of the context that moves the centre, alpha and beta; 0 for none.
+        hidden: Widths of the hidden layers of the network of the context.
 
     References:
         Rezende and Mohamed, Variational inference with normalizing flows (2015), eqs. 14 and
         appendix A.2. https://arxiv.org/abs/1505.05770
     """
 
-    def __init__(self, features: int) -> None:
+    def __init__(
+        self, features: int, context_features: int = 0, hidden: Sequence[int] = ()
+    ) -> None:
         super().__init__()
         self.features = features
-        self.centre = nn.Parameter(torch.randn(features))
-        self.log_alpha = nn.Parameter(torch.zeros(()))
-        # Not zero, where the centre would have no gradient.
-        self.stretch = nn.Parameter(torch.tensor(FIRST_STRETCH))
+        first = {
+            "centre": torch.randn(features),
+            "log_alpha": torch.zeros(()),
+            # Not zero, where the centre would have no gradient.
+            "stretch": torch.tensor(FIRST_STRETCH),
+        }
+        self.values = Parameters(first, context_features, hidden)
 
     def encode(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See :meth:`Bijection.encode`."""
-        offset = x - self.centre
-        alpha, beta = self._shape()
+        centre, alpha, beta = self._shape(context)
+        offset = x - centre
         radius = _length(offset)
         factor = 1.0 + beta / (alpha + radius)
-        return self.centre + _scaled(offset, factor), self._log_det(radius)
+        return centre + _scaled(offset, factor), self._log_det(radius, alpha, beta)
 
     def decode(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See :meth:`Bijection.decode`."""
-        offset = z - self.centre
-        alpha, beta = self._shape()
+        centre, alpha, beta = self._shape(context)
+        offset = z - centre
         length = _length(offset)
         # r^2 - half * r - alpha * length = 0, by the form that does not cancel.
         half = length - alpha - beta
         root = torch.sqrt(half * half + 4.0 * alpha * length)
         radius = torch.where(half > 0, 0.5 * (half + root), 2.0 * alpha * length / (root - half))
         factor = (alpha + radius) / (alpha + radius + beta)
-        return self.centre + _scaled(offset, factor), -self._log_det(radius)
+        return centre + _scaled(offset, factor), -self._log_det(radius, alpha, beta)
 
-    def _shape(self) -> tuple[Tensor, Tensor]:
-        alpha = self.log_alpha.exp()
-        return alpha, alpha * (nn.functional.softplus(self.stretch + _SOFTPLUS_ONE) - 1.0)
+    def _shape(self, context: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """The centre, alpha and beta."""
+        centre, log_alpha, stretch = self.values(context)
+        alpha = log_alpha.exp()
+        beta = alpha * (nn.functional.softplus(stretch + _SOFTPLUS_ONE) - 1.0)
+        return centre, alpha, beta
 
-    def _log_det(self, radius: Tensor) -> Tensor:
-        alpha, beta = self._shape()
+    def _log_det(self, radius: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
         h = 1.0 / (alpha + radius)
         along = torch.log1p(alpha * beta * h * h)
         return (self.features - 1) * torch.log1p(beta * h) + along
@@ -76,4 +87,4 @@ def _length(offset: Tensor) -> Tensor:
 
 
 def _scaled(rows: Tensor, factor: Tensor) -> Tensor:
-    return rows * factor.reshape(-1, 1)
+    return rows * factor.unsqueeze(1)

@@ -1,34 +1,48 @@
 """Recipes: everything that decides a training run, as one validated document. No torch here."""
 
-from training.recipes.config import (
+from training.recipes.config import Ends, FitConfig, Recipe
+from training.recipes.family import (
     FAMILIES,
+    MIXTURE_COMPONENTS,
+    CNFConfig,
+    DiffusionConfig,
     FamilyConfig,
-    FitConfig,
+    GlowConfig,
     IAFConfig,
     MAFConfig,
+    MixedConfig,
     NiceConfig,
+    PartConfig,
     PlanarConfig,
     RadialConfig,
     RealNVPConfig,
-    Recipe,
     SplineAutoregressiveConfig,
     SplineCouplingConfig,
+    SylvesterConfig,
 )
 from training.recipes.read import read_recipe, resumed, shipped_recipes
 
 __all__ = [
     "FAMILIES",
+    "MIXTURE_COMPONENTS",
+    "CNFConfig",
+    "DiffusionConfig",
+    "Ends",
     "FamilyConfig",
     "FitConfig",
+    "GlowConfig",
     "IAFConfig",
     "MAFConfig",
+    "MixedConfig",
     "NiceConfig",
+    "PartConfig",
     "PlanarConfig",
     "RadialConfig",
     "RealNVPConfig",
     "Recipe",
     "SplineAutoregressiveConfig",
     "SplineCouplingConfig",
+    "SylvesterConfig",
     "read_recipe",
     "resumed",
     "shipped_recipes",

@@ -2,136 +2,25 @@
 
 from __future__ import annotations
 
-import math
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
-FAMILIES: dict[str, str] = {
-    "planar": "moves along one direction a layer, by an amount that one projection decides",
-    "radial": "stretches or squeezes around one point a layer",
-    "maf": "masked autoregressive, affine: exact density in one pass, a sample in one per feature",
-    "iaf": "inverse autoregressive, affine: a sample in one pass, the density in one per feature",
-    "nsf_ar": "masked autoregressive, rational-quadratic splines",
-    "nice": "additive coupling (volume-preserving but for the linear layers)",
-    "realnvp": "affine coupling",
-    "nsf": "rational-quadratic spline coupling, the default",
-}
+from training.recipes.family import DEFAULT_FAMILY, FamilyConfig, Frozen, SplineCouplingConfig
+
+Ends = tuple[float | None, float | None]
 
 
-DEFAULT_FAMILY = "nsf"
+def _range(ends: Ends) -> Ends:
+    low, high = ends
+    if low is None and high is None:
+        raise ValueError("expected at least one end that is a number")
+    if low is not None and high is not None and low >= high:
+        raise ValueError("expected the low end under the high end")
+    return ends
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-def _power_of_two(bound: float) -> float:
-    if bound <= 0 or math.frexp(bound)[0] != 0.5:
-        raise ValueError("expected a power of two, so that its reciprocal is exact")
-    return bound
-
-
-class _LayeredConfig(_Frozen):
-    """What every family has.
-
-    Attributes:
-        layers: Layers of the family, each behind an ActNorm and an LU linear layer.
-        marginal_bins: Bins of a first spline for each feature alone, which costs no network; 0
-            leaves it out.
-        tail_bound: Half width of the splines' box, in standard deviations; a power of two.
-    """
-
-    layers: int = Field(default=5, ge=1, le=64)
-    marginal_bins: int = Field(default=16, ge=0, le=128)
-    tail_bound: Annotated[float, AfterValidator(_power_of_two)] = 4.0
-
-
-class PlanarConfig(_LayeredConfig):
-    """The family ``planar``."""
-
-    family: Literal["planar"]
-    layers: int = Field(default=16, ge=1, le=64)
-
-
-class RadialConfig(_LayeredConfig):
-    """The family ``radial``."""
-
-    family: Literal["radial"]
-    layers: int = Field(default=16, ge=1, le=64)
-
-
-class _ConditionerConfig(_LayeredConfig):
-    """Layers with a network inside.
-
-    Attributes:
-        hidden: Widths of each conditioner's hidden layers.
-    """
-
-    hidden: tuple[Annotated[int, Field(ge=1, le=2048)], ...] = Field(
-        default=(128, 128), min_length=1, max_length=8
-    )
-
-
-class NiceConfig(_ConditionerConfig):
-    """The family ``nice``."""
-
-    family: Literal["nice"]
-
-
-class RealNVPConfig(_ConditionerConfig):
-    """The family ``realnvp``."""
-
-    family: Literal["realnvp"]
-
-
-class MAFConfig(_ConditionerConfig):
-    """The family ``maf``."""
-
-    family: Literal["maf"]
-
-
-class IAFConfig(_ConditionerConfig):
-    """The family ``iaf``."""
-
-    family: Literal["iaf"]
-
-
-class _SplineConfig(_ConditionerConfig):
-    """Layers of splines.
-
-    Attributes:
-        bins: Spline bins per feature.
-    """
-
-    bins: int = Field(default=8, ge=2, le=64)
-
-
-class SplineAutoregressiveConfig(_SplineConfig):
-    """The family ``nsf_ar``."""
-
-    family: Literal["nsf_ar"]
-
-
-class SplineCouplingConfig(_SplineConfig):
-    """The family ``nsf``."""
-
-    family: Literal["nsf"] = "nsf"
-
-
-FamilyConfig = (
-    PlanarConfig
-    | RadialConfig
-    | MAFConfig
-    | IAFConfig
-    | SplineAutoregressiveConfig
-    | NiceConfig
-    | RealNVPConfig
-    | SplineCouplingConfig
-)
-
-
-class FitConfig(_Frozen):
+class FitConfig(Frozen):
     """How the parameters are found.
 
     Attributes:
@@ -157,7 +46,7 @@ class FitConfig(_Frozen):
     threads: int = Field(default=1, ge=1)
 
 
-class Recipe(_Frozen):
+class Recipe(Frozen):
     """A training run.
 
     Attributes:
@@ -167,6 +56,7 @@ class Recipe(_Frozen):
         seed: Of the split, the parameters, the batches and the dequantisation.
         continuous: Columns to treat as continuous although all their values are whole.
         drop: Columns to leave out.
+        bounds: Ends of columns that have any, as ``{column: [low, high]}``; null is open.
         context: Columns c on which the density is conditioned, p(x | c), in this order.
         model: The family and its sizes.
         fit: The optimisation.
@@ -178,6 +68,7 @@ class Recipe(_Frozen):
     seed: int = Field(default=0, ge=0, lt=2**31)
     continuous: frozenset[str] = frozenset()
     drop: frozenset[str] = frozenset()
+    bounds: dict[str, Annotated[Ends, AfterValidator(_range)]] = Field(default_factory=dict)
     context: tuple[str, ...] = ()
     model: Annotated[FamilyConfig, Field(discriminator="family")] = SplineCouplingConfig()
     fit: FitConfig = FitConfig()
@@ -192,4 +83,7 @@ class Recipe(_Frozen):
     @field_validator("model", mode="before")
     @classmethod
     def _default_family(cls, model: object) -> object:
-        return {"family": DEFAULT_FAMILY} | model if isinstance(model, dict) else model
+        if not isinstance(model, dict):
+            return model
+        family = "mixed" if isinstance(model.get("layers"), list | tuple) else DEFAULT_FAMILY
+        return {"family": family} | model

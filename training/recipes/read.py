@@ -9,7 +9,8 @@ from typing import Any, get_args
 import yaml
 from pydantic import ValidationError
 
-from training.recipes.config import FamilyConfig, FitConfig, Recipe
+from training.recipes.config import FitConfig, Recipe
+from training.recipes.family import FamilyConfig
 
 _FOLDER = Path(__file__).parent
 # Sections whose fields may be set without naming the section: `--set epochs=5`.

@@ -1,0 +1,58 @@
+"""Which picture a model gets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+
+from exported.manifest import Feature
+from logdet.frame import Image
+from logdet.plots.images import images
+from logdet.plots.line import line
+from logdet.plots.pairs import pairs
+from logdet.plots.plane import plane
+from logdet.plots.scene import Scene
+from logdet.text import some
+from service.results import Floats
+
+_SHOWN_CONTEXT = 4  # values of a context in a title
+
+
+def paint(scene: Scene, image: Image | None = None) -> Figure:
+    """One feature as a curve, two as a plane, more (or a part of them) in pairs; images as such.
+
+    Args:
+        scene: What is shown.
+        image: Height, width and channels where the first columns are the pixels of an image.
+    """
+    if image is not None:
+        return images(scene, image)
+    if scene.whole and len(scene.axes) == 1:
+        return line(scene)
+    if scene.whole and len(scene.axes) == 2:
+        return plane(scene)
+    return pairs(scene)
+
+
+def title(scene: Scene, *, typical: bool) -> str:
+    """What a picture is of: the model, the samples, and what they were given.
+
+    Args:
+        scene: What is shown.
+        typical: Whether the context is the medians of training.
+    """
+    manifest, draw = scene.model.manifest, scene.draw
+    text = f"{manifest.name}/{manifest.version} ({manifest.family}): "
+    text += f"{draw.rows:,} samples, seed {draw.seed}"
+    if draw.steps is not None:
+        text += f", {draw.steps} steps"
+    if draw.context is None:
+        return text
+    text += f", given {_context(manifest.context_features, draw.context[0])}"
+    return f"{text} (medians of training)" if typical else text
+
+
+def _context(features: Sequence[Feature], values: Floats) -> str:
+    pairs = [f"{f.name} = {value:.6g}" for f, value in zip(features, values, strict=True)]
+    return some(pairs, _SHOWN_CONTEXT)

@@ -1,0 +1,1 @@
+"""Tables of the documentation: densities on known distributions and on real sets, resumable."""
