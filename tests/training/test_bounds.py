@@ -108,7 +108,7 @@ def test_bounds_are_set_from_the_command_line() -> None:
     [
         ("bounds={a: [null, null]}", r"bounds.a: .*at least one end"),
         ("bounds={a: [1, 0]}", r"bounds.a: .*the low end under the high end"),
-        ("base=cauchy", "model.nsf.base: Input should be 'standard_normal'"),
+        ("base=cauchy", "model.nsf_ar.base: Input should be 'standard_normal'"),
         ("mixture_components=3", "mixture_components needs base: gaussian_mixture"),
     ],
 )

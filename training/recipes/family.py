@@ -13,10 +13,10 @@ FAMILIES: dict[str, str] = {
     "sylvester": "moves within a few directions a layer, by amounts that build on one another",
     "maf": "masked autoregressive, affine: exact density in one pass, a sample in one per feature",
     "iaf": "inverse autoregressive, affine: a sample in one pass, the density in one per feature",
-    "nsf_ar": "masked autoregressive, rational-quadratic splines",
+    "nsf_ar": "masked autoregressive, rational-quadratic splines: what the recipe table takes",
     "nice": "additive coupling (volume-preserving but for the linear layers)",
     "realnvp": "affine coupling",
-    "nsf": "rational-quadratic spline coupling, the default",
+    "nsf": "rational-quadratic spline coupling: density and sample in one pass each",
     "glow": "images: affine coupling by convolutions, over several scales",
     "cnf": "continuous flow; time against exactness is the caller's choice (steps)",
     "mixed": "layers of several families, one after another: layers: [{family: ...}, ...]",
@@ -40,18 +40,20 @@ def _power_of_two(bound: float) -> float:
     return bound
 
 
+BaseName = Literal["standard_normal", "student_t", "gaussian_mixture", "uniform"]
+
+
 class _FamilyConfig(Frozen):
     """What every family has.
 
     Attributes:
-        base: Density of the latents: ``student_t`` for heavy tails, ``gaussian_mixture`` for
-            several modes, ``uniform`` for latents that read as probabilities.
+        base: Density of the latents: ``student_t``, whose tails are learned, the default of what
+            is trained by its likelihood in layers; ``gaussian_mixture`` for several modes;
+            ``uniform`` for latents that read as probabilities.
         mixture_components: Of ``gaussian_mixture``; :data:`MIXTURE_COMPONENTS` where None.
     """
 
-    base: Literal["standard_normal", "student_t", "gaussian_mixture", "uniform"] = (
-        "standard_normal"
-    )
+    base: BaseName = "standard_normal"
     mixture_components: Annotated[int, Field(ge=1, le=256)] | None = None
 
     @model_validator(mode="after")
@@ -71,6 +73,7 @@ class _LayeredConfig(_FamilyConfig):
         tail_bound: Half width of the splines' box, in standard deviations; a power of two.
     """
 
+    base: BaseName = "student_t"
     layers: int = Field(default=5, ge=1, le=64)
     marginal_bins: int = Field(default=16, ge=0, le=128)
     tail_bound: Annotated[float, AfterValidator(_power_of_two)] = 4.0
@@ -275,17 +278,18 @@ class MixedConfig(_FamilyConfig):
 
     Attributes:
         layers: Families with their own settings, each built as it would be alone, in encode order.
-            Each one's base is that of the whole.
+            There is one base, that of the whole.
     """
 
     family: Literal["mixed"]
+    base: BaseName = "student_t"
     layers: tuple[Annotated[PartConfig, Field(discriminator="family")], ...] = Field(
         min_length=1, max_length=16
     )
 
     @model_validator(mode="after")
     def _one_base(self) -> Self:
-        if any(part.base != "standard_normal" for part in self.layers):
+        if any("base" in part.model_fields_set for part in self.layers):
             raise ValueError("expected the base beside the layers, got one inside of them")
         return self
 
