@@ -83,7 +83,7 @@ def fit(
         state.finished = _is_over(state, config)
     else:
         _initialise(flow, prepared)
-    clock = _Clock(state.seconds)
+    clock = _Clock(state.seconds, config)
     while not state.finished:
         train_nats = _epoch(flow, optimiser, prepared, (config, objective), (state, clock))
         validation_nats = mean_nats(flow, validation)
@@ -116,13 +116,14 @@ def _initialise(flow: Flow, prepared: Prepared) -> None:
 
 
 class _Clock:
-    """Wall time of the fit over all resumptions."""
+    """Time of the fit over all resumptions."""
 
-    def __init__(self, before: float) -> None:
-        self._begin = time.monotonic() - before
+    def __init__(self, before: float, config: FitConfig) -> None:
+        self._now = time.process_time if config.clock == "processor" else time.monotonic
+        self._begin = self._now() - before
 
     def seconds(self) -> float:
-        return time.monotonic() - self._begin
+        return self._now() - self._begin
 
 
 def _epoch(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -134,3 +135,15 @@ def test_a_context_is_worth_what_it_tells(tmp_path: Path) -> None:
     state = Run(conditional, table, "line", "logdet train", tmp_path).fit(FitState(), silent)
     truth = -np.log(0.1) - 0.5 * np.log(2.0 * np.pi * np.e)
     assert truth - 0.15 < state.best_nats < truth + 0.15
+
+
+def test_processor_time_does_not_pass_while_the_fit_waits(tmp_path: Path) -> None:
+    """Epochs that wait a second each are over their time only by the clock on the wall."""
+
+    def wait(report: EpochReport) -> None:
+        time.sleep(1.0)
+
+    for clock, epochs in (("wall", 2), ("processor", 3)):
+        settings = recipe(epochs=3, max_seconds=0.9, batch_rows=1200, clock=clock)
+        run = Run(settings, ring(), "ring", "logdet train", tmp_path / clock)
+        assert run.fit(FitState(), wait).epoch == epochs

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, field_validator
 
@@ -31,7 +31,9 @@ class FitConfig(Frozen):
         weight_decay: Decoupled decay of AdamW.
         clip_norm: Largest gradient norm, nats per parameter norm.
         patience: Epochs without a better validation before stopping.
-        max_seconds: Wall time after which the fit stops at the end of the epoch.
+        max_seconds: Time after which the fit stops at the end of the epoch.
+        clock: Whether that is ``wall`` time, or ``processor`` time, which does not pass while
+            others have the machine.
         threads: Processor threads for torch. One is as fast as two at these sizes, and beside a
             busy neighbour two were thirty times slower.
     """
@@ -43,6 +45,7 @@ class FitConfig(Frozen):
     clip_norm: float = Field(default=5.0, gt=0)
     patience: int = Field(default=20, ge=1)
     max_seconds: float = Field(default=3600.0, gt=0)
+    clock: Literal["wall", "processor"] = "wall"
     threads: int = Field(default=1, ge=1)
 
 

@@ -19,7 +19,7 @@ _SECTIONS: dict[str, set[str]] = {
     "fit": set(FitConfig.model_fields),
 }
 # Fields of the fit that an interrupted run may go on with changed.
-RESUMABLE = ("epochs", "patience", "max_seconds", "threads")
+RESUMABLE = ("epochs", "patience", "max_seconds", "clock", "threads")
 
 
 def shipped_recipes() -> dict[str, Path]:
