@@ -20,6 +20,9 @@ from logdet.errors import TableError
 from logdet.frame import MAX_CELLS, Frame, check_names
 
 Open = Callable[[], BinaryIO]
+# Arrow reads its own files: its threads outlive a reader, and one that still holds a Python file
+# when the interpreter ends takes the process down.
+OpenNative = Callable[[], pa.NativeFile]
 REPORTED = 10
 _BLOCK_BYTES = 4 * 2**20
 _SPECIAL = re.compile(r'[",\r\n]')
@@ -32,15 +35,23 @@ def read_csv(path: Path) -> Frame:
         TableError: If it has no header, lines of several lengths, or no UTF-8 text.
     """
     if path.name.lower().endswith(".gz"):
-        return read_csv_from(path.name, lambda: cast("BinaryIO", gzip.open(path, "rb")))
-    return read_csv_from(path.name, lambda: path.open("rb"))
+        return _read_csv(
+            path.name,
+            lambda: cast("BinaryIO", gzip.open(path, "rb")),
+            lambda: pa.CompressedInputStream(pa.OSFile(str(path)), "gzip"),
+        )
+    return _read_csv(path.name, lambda: path.open("rb"), lambda: pa.OSFile(str(path)))
 
 
-def read_csv_from(source: str, start: Open) -> Frame:
-    """The same for any bytes that can be read from their start several times."""
+def read_csv_bytes(source: str, content: bytes) -> Frame:
+    """The same for bytes; ``source`` is what messages call them."""
+    return _read_csv(source, lambda: io.BytesIO(content), lambda: pa.BufferReader(content))
+
+
+def _read_csv(source: str, start: Open, native: OpenNative) -> Frame:
     try:
         names = _header(source, start)
-        columns = _read(source, start, names)
+        columns = _read(source, (start, native), names)
     except (UnicodeDecodeError, EOFError, gzip.BadGzipFile, zlib.error, csv.Error) as error:
         raise TableError(f"{source} is not readable as UTF-8 text: {error}") from error
     return Frame(source, names, columns, functools.partial(_lines, start), is_text=True)
@@ -85,11 +96,12 @@ def _is_number(cell: str) -> bool:
     return False
 
 
-def _read(source: str, start: Open, names: Sequence[str]) -> pa.Table:
+def _read(source: str, opened: tuple[Open, OpenNative], names: Sequence[str]) -> pa.Table:
+    start, native = opened
     schema = pa.schema([(name, pa.string()) for name in names])
     batches, cells = [], 0
     try:
-        with start() as file:
+        with native() as file:
             for batch in _batches(file, schema):
                 cells += batch.num_rows * batch.num_columns
                 if cells > MAX_CELLS:
@@ -97,10 +109,12 @@ def _read(source: str, start: Open, names: Sequence[str]) -> pa.Table:
                 batches.append(batch)
     except pa.ArrowInvalid as error:
         raise _explained(source, start, len(names), error) from error
+    except OSError as error:  # what Arrow says of a broken gzip file
+        raise TableError(f"{source} is not readable as UTF-8 text: {error}") from error
     return pa.Table.from_batches(batches, schema)
 
 
-def _batches(file: BinaryIO, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+def _batches(file: pa.NativeFile, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     return iter(
         arrow_csv.open_csv(
             file,

@@ -169,6 +169,8 @@ def _describe_rows(
 def _describe_context(names: tuple[str, ...], train: Rows, recipe: Recipe) -> Columns:
     if not names:
         return Columns(())
+    if (train == train[:1]).all():
+        raise ValueError(f"expected a context that varies, all of {', '.join(names)} is constant")
     return describe_columns(names, train, recipe.continuous & set(names))
 
 

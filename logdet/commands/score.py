@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -90,14 +89,14 @@ def _refuse_overwriting(file: Path, output: Path) -> None:
 
 
 def _read(file: Path) -> Frame:
-    from logdet.csv_file import read_csv_from
+    from logdet.csv_file import read_csv_bytes
     from logdet.errors import TableError
     from logdet.files import read_frame
 
     if str(file) != "-":
         return read_frame(file)
     content = sys.stdin.buffer.read()
-    frame = read_csv_from("standard input", lambda: io.BytesIO(content))
+    frame = read_csv_bytes("standard input", content)
     if not frame.columns.num_rows:
         raise TableError("standard input has no rows")
     return frame

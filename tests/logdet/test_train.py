@@ -109,7 +109,7 @@ def test_ctrl_c_keeps_the_last_epoch_and_resume_goes_on(csv: Path, tmp_path: Pat
     rate = ["--set", "learning_rate=0.1", "--resume"]
     faster = run("train", "table", "--data", csv, *settings, *rate)
     assert faster.exit_code == 1
-    assert "only epochs, patience, max_seconds, threads may change" in faster.stderr
+    assert "only epochs, patience, max_seconds, clock, threads may change" in faster.stderr
     done = load(checkpoint)[2].epoch
     resumed = run(
         "train", "table", "--data", csv, *settings, "--set", f"epochs={done + 1}", "--resume"

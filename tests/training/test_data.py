@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.training.fits import tiny_recipe
 from training import datasets
 from training.columns import describe_columns
 from training.prepared import prepare
-from training.recipes import Recipe, read_recipe, shipped_recipes
+from training.recipes import FAMILIES, Recipe, read_recipe, shipped_recipes
 from training.streams import Stream
 from training.table import Table, split
 
@@ -153,6 +154,8 @@ class TestPrepared:
             prepare(Recipe(name="t", context=("wind",)), table())
         with pytest.raises(ValueError, match="columns beside the context"):
             prepare(Recipe(name="t", context=table().columns), table())
+        with pytest.raises(ValueError, match="a context that varies, all of site is constant"):
+            prepare(Recipe(name="t", context=("site",)), table())
 
     def test_noise_of_a_stream_repeats_and_differs_between_epochs(self) -> None:
         prepared = prepare(Recipe(name="t"), table())
@@ -205,6 +208,9 @@ class TestRecipes:
             (["family=cnf", "hidden=[64]"], "model.cnf.hidden"),
             (["family=cnf", "base=student_t"], "flow_matching needs base: standard_normal"),
             (["family=diffusion", "base=uniform"], "diffusion needs base: standard_normal"),
+            (["layers=[{family: maf}]"], "a list of layers needs family: mixed"),
+            (["family=mixed", "layers=[{family: maf, base: uniform}]"], "base beside the layers"),
+            (["context=[a]", "bounds={a: [0, 1]}"], "no bounds of context columns.*'a'"),
             (["learning_rate=fast"], "learning_rate"),
             (["hidden=[64"], "not valid YAML"),
         ],
@@ -212,6 +218,12 @@ class TestRecipes:
     def test_bad_settings_say_what_was_expected(self, settings: list[str], message: str) -> None:
         with pytest.raises(ValueError, match=message):
             read_recipe("table", settings)
+
+    @pytest.mark.parametrize("family", FAMILIES)
+    def test_a_recipe_written_out_whole_reads_back_the_same(self, family: str) -> None:
+        recipe = tiny_recipe(family, ("shift",))
+        assert Recipe.model_validate(recipe.model_dump()) == recipe
+        assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe
 
     def test_a_recipe_file_of_another_kind_is_refused(self, tmp_path: Path) -> None:
         path = tmp_path / "list.yaml"

@@ -13,6 +13,13 @@ from tests.training.cases import CASES, CONDITIONAL, LEARNING, contexts, make, r
 from training.bijections import ActNorm, Radial, Sylvester
 
 STRAINED = [True, False]
+# Layers whose networks alone decide the map.
+CONDITIONED = (
+    "coupling",
+    "autoregressive affine",
+    "autoregressive spline",
+    "inverse autoregressive",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -97,6 +104,16 @@ def test_zero_parameters_are_the_identity(name: str) -> None:
     if isinstance(bijection, Sylvester):
         torch.nn.init.zeros_(bijection.values.own["triangles"])
     z, log_det = bijection.encode(x)
+    assert torch.allclose(z, x, atol=1e-12)
+    assert torch.allclose(log_det, torch.zeros(len(x)), atol=1e-12)
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name.endswith(CONDITIONED)])
+def test_conditioners_that_say_nothing_leave_rows_as_they_are(name: str) -> None:
+    bijection, x = make(name, 3, strained=False), rows(3)
+    for parameter in bijection.parameters():
+        torch.nn.init.zeros_(parameter)
+    z, log_det = bijection.encode(x, contexts(name))
     assert torch.allclose(z, x, atol=1e-12)
     assert torch.allclose(log_det, torch.zeros(len(x)), atol=1e-12)
 

@@ -24,7 +24,7 @@ Field = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 class Velocity(nn.Module):
-    r"""A velocity :math:`v(z, t, c)` with its exact divergence :math:`\sum_i \partial v_i / z_i`.
+    r"""A velocity :math:`v(z, t, c)` with its divergence :math:`\sum_i \partial v_i/\partial z_i`.
 
     With :math:`h_1 = \tanh(A z + a(t, c))`, :math:`h_2 = \tanh(B h_1 + b(t))` and
     :math:`v = C (g(t) \odot h_2) + d(t)` the divergence is

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from training.recipes.family import DEFAULT_FAMILY, FamilyConfig, Frozen, SplineCouplingConfig
 
@@ -78,9 +78,13 @@ class Recipe(Frozen):
 
     @field_validator("context")
     @classmethod
-    def _each_once(cls, context: tuple[str, ...]) -> tuple[str, ...]:
+    def _each_once(cls, context: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         if len(set(context)) != len(context):
             raise ValueError("expected each context column once")
+        if bounded := [name for name in context if name in info.data.get("bounds", {})]:
+            raise ValueError(
+                f"expected no bounds of context columns, found some of {bounded[0]!r}"
+            )
         return context
 
     @field_validator("model", mode="before")
@@ -88,5 +92,8 @@ class Recipe(Frozen):
     def _default_family(cls, model: object) -> object:
         if not isinstance(model, dict):
             return model
-        family = "mixed" if isinstance(model.get("layers"), list | tuple) else DEFAULT_FAMILY
-        return {"family": family} | model
+        is_mixed = isinstance(model.get("layers"), list | tuple)
+        chosen = {"family": "mixed" if is_mixed else DEFAULT_FAMILY} | model
+        if is_mixed and chosen["family"] != "mixed":
+            raise ValueError("a list of layers needs family: mixed")
+        return chosen

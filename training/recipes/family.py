@@ -289,7 +289,8 @@ class MixedConfig(_FamilyConfig):
 
     @model_validator(mode="after")
     def _one_base(self) -> Self:
-        if any("base" in part.model_fields_set for part in self.layers):
+        # By value: a recipe that was written out whole names every part's own base.
+        if any(part.base not in (self.base, _LayeredConfig().base) for part in self.layers):
             raise ValueError("expected the base beside the layers, got one inside of them")
         return self
 
