@@ -28,9 +28,9 @@ from training.recipes import (
     DiffusionConfig,
     FamilyConfig,
     GlowConfig,
+    LayeredFamily,
     MAFConfig,
     MixedConfig,
-    PartConfig,
     SplineAutoregressiveConfig,
 )
 
@@ -58,7 +58,7 @@ def build(config: FamilyConfig, sizes: Sizes, generator: torch.Generator) -> Cha
     return Chain(_CHAINS.get(config.family, _layered)(config, sizes, generator))
 
 
-def _layered(config: PartConfig, sizes: Sizes, generator: torch.Generator) -> list[Bijection]:
+def _layered(config: LayeredFamily, sizes: Sizes, generator: torch.Generator) -> list[Bijection]:
     features = sizes.features
     keeps_order = isinstance(config, MAFConfig | SplineAutoregressiveConfig) and not config.mixing
 
@@ -90,7 +90,11 @@ def _glow(config: GlowConfig, sizes: Sizes, generator: torch.Generator) -> list[
 
 
 def _mixed(config: MixedConfig, sizes: Sizes, generator: torch.Generator) -> list[Bijection]:
-    return [one for part in config.layers for one in _layered(part, sizes, generator)]
+    return [
+        one
+        for part in config.layers
+        for one in _CHAINS.get(part.family, _layered)(part, sizes, generator)
+    ]
 
 
 def _marginal(bins: int, bound: float, features: int) -> list[Bijection]:

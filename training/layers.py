@@ -22,9 +22,9 @@ from training.bijections import (
 )
 from training.recipes import (
     IAFConfig,
+    LayeredFamily,
     MAFConfig,
     NiceConfig,
-    PartConfig,
     PlanarConfig,
     RadialConfig,
     RealNVPConfig,
@@ -50,7 +50,7 @@ class Sizes:
     image: Image | None = None
 
 
-def layer(config: PartConfig, sizes: Sizes) -> Bijection | None:
+def layer(config: LayeredFamily, sizes: Sizes) -> Bijection | None:
     """A fresh layer of a family; None where there is too little to work on."""
     return _LAYERS[config.family](config, sizes)
 

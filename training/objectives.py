@@ -16,7 +16,7 @@ from training.bijections import Chain, Continuous
 from training.bijections.continuous import is_continuous
 from training.flow import Flow
 from training.prepared import FlowInput
-from training.recipes import CNFConfig, DiffusionConfig, FamilyConfig
+from training.recipes import CNFConfig, DiffusionConfig, FamilyConfig, MixedConfig
 
 # Most rows whose likelihood chooses the epoch of a continuous flow; each takes dozens of passes.
 VALIDATION_ROWS = 2000
@@ -128,7 +128,9 @@ def variance_preserving(x: Tensor, noise: Tensor, t: Tensor) -> tuple[Tensor, Te
 
 
 def objective_of(model: FamilyConfig) -> Objective:
-    """The loss that a family is trained with."""
+    """The loss that a family is trained with; a mixed chain's is that of its last part."""
+    if isinstance(model, MixedConfig):
+        return objective_of(model.layers[-1])
     if isinstance(model, DiffusionConfig):
         return Regression(variance_preserving)
     if isinstance(model, CNFConfig) and model.objective == "flow_matching":

@@ -210,6 +210,14 @@ class TestRecipes:
             (["family=diffusion", "base=uniform"], "diffusion needs base: standard_normal"),
             (["layers=[{family: maf}]"], "a list of layers needs family: mixed"),
             (["family=mixed", "layers=[{family: maf, base: uniform}]"], "base beside the layers"),
+            (
+                ["family=mixed", "layers=[{family: cnf}, {family: maf}]"],
+                "as the last of the layers",
+            ),
+            (
+                ["family=mixed", "base=uniform", "layers=[{family: maf}, {family: diffusion}]"],
+                "needs base: standard_normal",
+            ),
             (["context=[a]", "bounds={a: [0, 1]}"], "no bounds of context columns.*'a'"),
             (["learning_rate=fast"], "learning_rate"),
             (["hidden=[64"], "not valid YAML"),

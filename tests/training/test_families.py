@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from exported.golden import replay
-from tests.training.fits import OF_TABLES, publish, table_of, tiny_recipe
+from tests.training.fits import OF_TABLES, publish, table_of, tiny_model, tiny_recipe
+from training.recipes import Recipe
 
 
 @pytest.mark.parametrize("family", OF_TABLES)
@@ -45,3 +46,15 @@ def test_the_error_of_every_number_of_steps_is_published(
         chosen = fitted.graphs("log_prob", {**asked, "steps": np.array(choice.steps)})["log_prob"]
         assert np.abs(chosen - fine).max() <= max(1e-4, 30.0 * choice.log_prob_error.max)
         assert choice.passes == 4 * choice.steps
+
+
+def test_a_mixed_chain_may_end_in_a_continuous_flow(tmp_path: Path) -> None:
+    """The layers before it learn by their own likelihood, and the whole is one density."""
+    one = {"layers": 1, "marginal_bins": 0}
+    parts = [{"family": "realnvp", "hidden": [8]} | one, tiny_model("cnf")]
+    document = {"name": "t", "model": {"layers": parts}, "fit": {"epochs": 2, "batch_rows": 64}}
+    recipe = Recipe.model_validate(document)
+    assert recipe.model.base == "standard_normal"
+    manifest = publish(table_of("cnf", ()), recipe, tmp_path).bundle.manifest
+    assert manifest.steps is not None
+    assert manifest.accuracy.mass == pytest.approx(1.0, abs=2e-3)

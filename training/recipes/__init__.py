@@ -6,13 +6,11 @@ from training.recipes.family import (
     MIXTURE_COMPONENTS,
     CNFConfig,
     DiffusionConfig,
-    FamilyConfig,
     GlowConfig,
     IAFConfig,
+    LayeredFamily,
     MAFConfig,
-    MixedConfig,
     NiceConfig,
-    PartConfig,
     PlanarConfig,
     RadialConfig,
     RealNVPConfig,
@@ -20,6 +18,7 @@ from training.recipes.family import (
     SplineCouplingConfig,
     SylvesterConfig,
 )
+from training.recipes.mixed import FamilyConfig, MixedConfig
 from training.recipes.read import read_recipe, resumed, shipped_recipes
 
 __all__ = [
@@ -32,10 +31,10 @@ __all__ = [
     "FitConfig",
     "GlowConfig",
     "IAFConfig",
+    "LayeredFamily",
     "MAFConfig",
     "MixedConfig",
     "NiceConfig",
-    "PartConfig",
     "PlanarConfig",
     "RadialConfig",
     "RealNVPConfig",

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
-from training.recipes.family import DEFAULT_FAMILY, FamilyConfig, Frozen, SplineCouplingConfig
+from training.recipes.family import DEFAULT_FAMILY, Frozen, SplineCouplingConfig
+from training.recipes.mixed import FamilyConfig
 
 Ends = tuple[float | None, float | None]
 

@@ -43,7 +43,7 @@ def _power_of_two(bound: float) -> float:
 BaseName = Literal["standard_normal", "student_t", "gaussian_mixture", "uniform"]
 
 
-class _FamilyConfig(Frozen):
+class FamilyBase(Frozen):
     """What every family has.
 
     Attributes:
@@ -63,7 +63,7 @@ class _FamilyConfig(Frozen):
         return self
 
 
-class _LayeredConfig(_FamilyConfig):
+class _LayeredConfig(FamilyBase):
     """Families of layers.
 
     Attributes:
@@ -116,7 +116,7 @@ class SylvesterConfig(_FreeConfig):
     columns: int = Field(default=8, ge=1, le=64)
 
 
-class GlowConfig(_FamilyConfig):
+class GlowConfig(FamilyBase):
     """The family ``glow``, of images.
 
     Attributes:
@@ -209,7 +209,7 @@ class SplineCouplingConfig(_SplineConfig):
     family: Literal["nsf"] = "nsf"
 
 
-class _ContinuousConfig(_FamilyConfig):
+class _ContinuousConfig(FamilyBase):
     """One velocity that carries the data to the latent, behind a linear layer.
 
     Attributes:
@@ -259,8 +259,8 @@ class DiffusionConfig(_ContinuousConfig):
         return self
 
 
-# What a mixed chain may be made of.
-PartConfig = (
+# Layers of one kind.
+LayeredFamily = (
     PlanarConfig
     | RadialConfig
     | SylvesterConfig
@@ -271,28 +271,3 @@ PartConfig = (
     | RealNVPConfig
     | SplineCouplingConfig
 )
-
-
-class MixedConfig(_FamilyConfig):
-    """The family ``mixed``.
-
-    Attributes:
-        layers: Families with their own settings, each built as it would be alone, in encode order.
-            There is one base, that of the whole.
-    """
-
-    family: Literal["mixed"]
-    base: BaseName = "student_t"
-    layers: tuple[Annotated[PartConfig, Field(discriminator="family")], ...] = Field(
-        min_length=1, max_length=16
-    )
-
-    @model_validator(mode="after")
-    def _one_base(self) -> Self:
-        # By value: a recipe that was written out whole names every part's own base.
-        if any(part.base not in (self.base, _LayeredConfig().base) for part in self.layers):
-            raise ValueError("expected the base beside the layers, got one inside of them")
-        return self
-
-
-FamilyConfig = PartConfig | GlowConfig | CNFConfig | DiffusionConfig | MixedConfig

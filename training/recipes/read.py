@@ -10,7 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 from training.recipes.config import FitConfig, Recipe
-from training.recipes.family import FamilyConfig
+from training.recipes.mixed import FamilyConfig
 
 _FOLDER = Path(__file__).parent
 # Sections whose fields may be set without naming the section: `--set epochs=5`.
