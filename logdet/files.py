@@ -22,6 +22,7 @@ from logdet.csv_file import read_csv, write_csv
 from logdet.errors import TableError
 from logdet.frame import MAX_CELLS, Frame, Image, check_names, pixel_names
 from logdet.npz_file import read_npz, write_npz
+from logdet.text import some
 
 EXTENSIONS = (".csv", ".csv.gz", ".parquet", ".npz")
 Columns = Mapping[str, "NDArray[np.generic] | pa.ChunkedArray"]
@@ -58,7 +59,10 @@ def read_table(
     """
     frame = read_frame(path)
     if unknown := sorted(drop - set(frame.names)):
-        raise TableError(f"columns to drop that are not in {path.name}: {', '.join(unknown)}")
+        raise TableError(
+            f"columns to drop that are not in {path.name}: {', '.join(unknown)}; "
+            f"there are: {some(frame.names)}"
+        )
     names = tuple(name for name in frame.names if name not in drop)
     image = None if drop & set(pixel_names(frame.image or (0, 0, 0))) else frame.image
     return Table(names, to_float64(frame, names, missing), image)

@@ -23,6 +23,11 @@ def size(count: int) -> str:
     return f"{count / 2**20:.1f} MiB"
 
 
+def counted(count: int, one: str, many: str) -> str:
+    """A number with its noun."""
+    return f"{count:,} {one if count == 1 else many}"
+
+
 def some(names: Sequence[str], limit: int = 10) -> str:
     """The first names, and how many more there are."""
     shown = ", ".join(names[:limit])

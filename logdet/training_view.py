@@ -13,10 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from exported.bundle import versions
-from logdet.text import some
+from logdet.text import counted, some
 
 if TYPE_CHECKING:
-    from exported.accuracy import ErrorSummary
+    from exported.accuracy import ErrorSummary, StepChoices
     from training.columns import Column
     from training.fit import EpochReport
     from training.prepared import Prepared
@@ -88,8 +88,12 @@ def training_progress(epochs: int) -> Iterator[Callable[[EpochReport], None]]:
 def publishing(epochs: int, best: int) -> Iterator[None]:
     """Say what takes the seconds after the fit."""
     console = _console()
-    console.print(f"fit done after {epochs} epochs, the best was {best}", highlight=False)
-    with console.status("exporting, measuring, calibrating, verifying"):
+    done = counted(epochs, "epoch", "epochs")
+    console.print(f"fit done after {done}, the best was {best}", highlight=False)
+    doing = "exporting, measuring, calibrating, verifying"
+    if not console.is_terminal:
+        console.print(doing)
+    with console.status(doing):
         yield
 
 
@@ -103,11 +107,12 @@ def show_published(published: Published, checkpoint: Path) -> None:
         ("  standardised columns", f"{held_out.log_likelihood_standardised:.3f} nats"),
         ("round-trip error", _summary(accuracy.round_trip_error, "deviations")),
         ("onnxruntime vs float64", _summary(accuracy.log_prob_error, "nats")),
+        *_steps(manifest.steps),
         ("file size", f"{_size(published):,} bytes"),
         (
             "seconds of the fit",
             f"{manifest.provenance.training_seconds:.1f} "
-            f"({published.epochs} epochs, best {published.best_epoch})",
+            f"({counted(published.epochs, 'epoch', 'epochs')}, best {published.best_epoch})",
         ),
     ]
     if held_out.bits_per_dimension is not None:
@@ -172,6 +177,19 @@ def _with_error(mean: float, standard_error: float) -> str:
 
 def _summary(error: ErrorSummary, unit: str) -> str:
     return f"median {error.median:.1e}, largest {error.max:.1e} {unit}"
+
+
+def _steps(steps: StepChoices | None) -> list[tuple[str, str]]:
+    """What a caller of a continuous flow may choose, and what one gets who does not."""
+    if steps is None:
+        return []
+    default = next(choice for choice in steps.offered if choice.steps == steps.default)
+    error = f"error {default.log_prob_error.p999:.1e} nats at the 99.9th percentile"
+    offered = ", ".join(str(choice.steps) for choice in steps.offered)
+    return [
+        ("steps by default", f"{steps.default}, {error}"),
+        ("  on offer", offered),
+    ]
 
 
 def _size(published: Published) -> int:

@@ -54,8 +54,9 @@ class Conditioning:
                 "is a conditional density; got none"
             )
         if given not in (1, rows):
-            counts = "1 row" if rows == 1 else f"1 or {rows} rows"
-            raise invalid(f"expected {counts} of 'context' ({one_or_each}), got {given}")
+            if rows == 1:
+                raise invalid(f"expected 1 row of 'context', got {given}")
+            raise invalid(f"expected 1 or {rows} rows of 'context' ({one_or_each}), got {given}")
 
     def spread(self, context: Floats | None, rows: int) -> Floats | None:
         """A context row for every row, without a copy; None for an unconditional density.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from training.bounds import Interval, interval, refuse_outside
 from training.recipes import Ends
-from training.table import Rows
+from training.table import Rows, refuse_unknown
 
 # Correlation beyond which two columns carry one number between them.
 COLLINEAR = 0.99999
@@ -175,10 +175,8 @@ def describe_columns(
             or no column varies.
     """
     bounds = bounds or {}
-    for declared, what in ((continuous, "declared continuous"), (set(bounds), "given bounds")):
-        unknown = sorted(declared - set(names))
-        if unknown:
-            raise ValueError(f"columns {what} but not in the data: {', '.join(unknown)}")
+    refuse_unknown(continuous, names, "declared continuous but")
+    refuse_unknown(bounds, names, "given bounds but")
     huge = [n for n, size in zip(names, np.abs(train).max(axis=0), strict=True) if size > MAX_SIZE]
     if huge:
         raise ValueError(f"expected values up to {MAX_SIZE:.2g}, got larger ones in {huge[0]!r}")

@@ -26,8 +26,8 @@ from exported.manifest import (
 from training.columns import Column
 from training.evaluate import held_out
 from training.flow import Flow
-from training.graphs import OPSET, GraphSpec
 from training.measure import Measured
+from training.onnx_export import OPSET, GraphSpec
 from training.prepared import Prepared
 from training.provenance import git_commit, library_versions, now
 from training.recipes import Recipe

@@ -1,16 +1,13 @@
-"""Exact ONNX graphs of a trained flow: raw rows in, density in the user's own units out."""
+"""Exact graphs of a trained flow: raw rows in, density in the user's own units out."""
 
 from __future__ import annotations
 
 import copy
-import logging
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
-import onnx
 import torch
 from torch import Tensor, nn
 
@@ -19,35 +16,14 @@ from training.bijections import Bijection, Chain, Standardise
 from training.bijections.continuous import is_continuous, stepped
 from training.columns import Columns
 from training.flow import Flow, folded
+from training.onnx_export import GraphSpec
 from training.prepared import Prepared
 from training.terms import FeatureLogProbGraph
 
-OPSET = 20
 # Rows of the example that is traced; any number above one leaves the batch axis free.
 EXAMPLE_ROWS = 3
 # Steps of the example; exported graphs take any number.
 EXAMPLE_STEPS = 8
-
-
-@dataclass(frozen=True, slots=True)
-class GraphSpec:
-    """A graph to be exported.
-
-    Attributes:
-        module: Computes it.
-        examples: A few rows of each input.
-        inputs: Input names.
-        outputs: Output names.
-        passes: Network evaluations that one call costs one after the other.
-        options: Names of scalar inputs after those, each with an example.
-    """
-
-    module: nn.Module
-    examples: tuple[Tensor, ...]
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    passes: int
-    options: Mapping[str, Tensor]
 
 
 class ContextInput(nn.Module):
@@ -139,6 +115,56 @@ class DecodeGraph(nn.Module):
         return x, log_det + units_log_det.float()
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the graphs of one flow have in common.
+
+    Attributes:
+        columns: Of the table.
+        units: From the user's units, in the type of the raw rows.
+        layers: The rest of the map, float32, folded.
+        base: Of the latents, float32.
+        context: From the raw context to what the layers see; None without.
+        example: Of the raw context; none without.
+    """
+
+    columns: Columns
+    units: Standardise
+    layers: Chain
+    base: BaseDensity
+    context: ContextInput | None
+    example: tuple[Tensor, ...]
+
+    @classmethod
+    def of(cls, density: Flow, prepared: Prepared) -> Parts:
+        """Those of a whole float64 flow on a table."""
+        units, layers = separated(density.bijection)
+        given = prepared.context
+        context = ContextInput(given, prepared.context_preprocessing) if given.all else None
+        return cls(
+            columns=prepared.columns,
+            units=in_input_type(units, prepared.columns),
+            layers=folded(layers).float(),
+            base=copy.deepcopy(density.base).folded().float(),
+            context=context,
+            example=(_example(given),) if context else (),
+        )
+
+    def spec(
+        self, module: nn.Module, first: tuple[str, Tensor], outputs: tuple[str, ...], passes: int
+    ) -> GraphSpec:
+        """A graph of the input that is named first, and of the context and steps there are."""
+        name, example = first
+        return GraphSpec(
+            module=module,
+            examples=(example, *self.example),
+            inputs=(name, "context") if self.context else (name,),
+            outputs=outputs,
+            passes=passes,
+            options={"steps": torch.tensor(EXAMPLE_STEPS)} if is_continuous(self.layers) else {},
+        )
+
+
 def table_graphs(density: Flow, prepared: Prepared) -> dict[str, GraphSpec]:
     """The graphs of a flow on table rows.
 
@@ -146,47 +172,20 @@ def table_graphs(density: Flow, prepared: Prepared) -> dict[str, GraphSpec]:
         density: The whole float64 flow of :func:`training.evaluate.full_flow`.
         prepared: Its data; decides the inputs' types and where constants stand.
     """
-    columns = prepared.columns
-    units, layers = separated(density.bijection)
-    units, layers = in_input_type(units, columns), folded(layers).float()
-    base = copy.deepcopy(density.base).folded().float()
-    context = (
-        ContextInput(prepared.context, prepared.context_preprocessing)
-        if prepared.context.all
-        else None
-    )
+    parts = Parts.of(density, prepared)
+    columns, units, layers = parts.columns, parts.units, parts.layers
     encode_passes, decode_passes = layers.passes()
-    x, latent = _example(columns), torch.zeros(EXAMPLE_ROWS, len(columns.modelled))
-    more = (_example(prepared.context),) if context else ()
-    names = ("context",) if context else ()
-    options = {"steps": torch.tensor(EXAMPLE_STEPS)} if is_continuous(layers) else {}
+    x = "x", _example(columns)
+    z = "z", torch.zeros(EXAMPLE_ROWS, len(columns.modelled))
+    log_prob = LogProbGraph(columns, units, layers, parts.base, parts.context)
+    decode = DecodeGraph(columns, units, layers, parts.context)
     graphs = {
-        "log_prob": GraphSpec(
-            LogProbGraph(columns, units, layers, base, context),
-            (x, *more),
-            ("x", *names),
-            ("log_prob", "z", "log_det"),
-            encode_passes,
-            options,
-        ),
-        "decode": GraphSpec(
-            DecodeGraph(columns, units, layers, context),
-            (latent, *more),
-            ("z", *names),
-            ("x", "log_det"),
-            decode_passes,
-            options,
-        ),
+        "log_prob": parts.spec(log_prob, x, ("log_prob", "z", "log_det"), encode_passes),
+        "decode": parts.spec(decode, z, ("x", "log_det"), decode_passes),
     }
     if density.has_terms():
-        graphs["feature_log_prob"] = GraphSpec(
-            FeatureLogProbGraph(columns, units, layers, base, context),
-            (x, *more),
-            ("x", *names),
-            ("feature_log_prob",),
-            encode_passes,
-            options,
-        )
+        terms = FeatureLogProbGraph(columns, units, layers, parts.base, parts.context)
+        graphs["feature_log_prob"] = parts.spec(terms, x, ("feature_log_prob",), encode_passes)
     return graphs
 
 
@@ -204,29 +203,6 @@ def _example(columns: Columns) -> Tensor:
     return torch.from_numpy(np.repeat(medians, EXAMPLE_ROWS, axis=0))
 
 
-def to_onnx(spec: GraphSpec) -> bytes:
-    """Export a graph with a free batch axis and nothing in it but operators and weights."""
-    batch = torch.export.Dim("batch")
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        program = torch.onnx.export(
-            spec.module.eval(),
-            kwargs=dict(zip(spec.inputs, spec.examples, strict=True)) | dict(spec.options),
-            input_names=[*spec.inputs, *spec.options],
-            output_names=list(spec.outputs),
-            dynamic_shapes={n: {0: batch} for n in spec.inputs} | dict.fromkeys(spec.options),
-            opset_version=OPSET,
-            dynamo=True,
-            external_data=False,
-            optimize=True,
-            verbose=False,
-        )
-    if program is None:
-        raise ValueError("the exporter gave no program")
-    return _bare(program.model_proto)
-
-
 def in_input_type(units: Standardise, columns: Columns) -> Standardise:
     """The same map in the type of the raw rows."""
     wide = torch.float64 if columns.needs_float64_input() else torch.float32
@@ -241,28 +217,3 @@ def separated(chain: Chain) -> tuple[Standardise, Chain]:
             f"expected the chain to begin with Standardise, got {type(first).__name__}"
         )
     return first, Chain(rest)
-
-
-def _bare(model: onnx.ModelProto) -> bytes:
-    """Without the exporter's notes, which hold source paths and are most of a small file."""
-    model.producer_version = ""
-    model.doc_string = ""
-    del model.metadata_props[:]
-    _strip(model.graph)
-    content: bytes = model.SerializeToString()
-    return content
-
-
-def _strip(graph: onnx.GraphProto) -> None:
-    """Take the notes out of a graph and of the loops' bodies in it."""
-    for entry in (graph, *graph.node, *graph.value_info):
-        entry.doc_string = ""
-        del entry.metadata_props[:]
-    for value in (*graph.input, *graph.output, *graph.initializer):
-        value.doc_string = ""
-        del value.metadata_props[:]
-    del graph.value_info[:]
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.HasField("g"):
-                _strip(attribute.g)

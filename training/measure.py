@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from exported.accuracy import Accuracy, ErrorSummary
 from exported.base import base_log_prob, base_noise
-from exported.distributions import Base
 from exported.manifest import Tolerance
 from training.bijections import Chain
 from training.bijections.continuous import is_continuous
@@ -70,26 +69,16 @@ def measure(run: Runner, density: Flow, prepared: Prepared) -> Measured:
         ValueError: If an answer depends on the batch, is not finite, or is further from float64
             than may be published.
     """
-    test = prepared.split.test
-    rows = min(MEASURED_ROWS, max(1, MEASURED_NUMBERS // len(prepared.columns.modelled)))
-    test = test[prepared.in_support(test)][:rows]
-    base = density.base.describe(len(prepared.columns.modelled))
-    noise = base_noise(base, NOISE_SEED, 0, rows)
-    contexts = prepared.contexts(np.resize(test.context, (len(noise), test.context.shape[1])))
-    encoded = ask(run, density, prepared, "log_prob", prepared.inputs(test))
-    decoded = ask(run, density, prepared, "decode", {"z": noise.astype(np.float32), **contexts})
-    apart = (
-        (ask(run, density, prepared, "feature_log_prob", encoded.inputs),)
-        if density.has_terms()
-        else ()
-    )
-    for answers in (encoded, decoded, *apart):
+    asked = _asked(run, density, prepared)
+    for answers in asked.values():
         _check_batches(run, answers)
-    decoded = decoded.within_float32()
-    back = round_trip(run, encoded, prepared)
-    again = _decode_consistency(run, decoded, base, prepared)
+    encoded, decoded = asked["log_prob"], asked["decode"].within_float32()
+    back, again = (
+        round_trip(run, encoded, prepared),
+        _decode_consistency(run, decoded, density, prepared),
+    )
     accuracy = Accuracy(
-        rows=len(test),
+        rows=len(encoded.got["log_prob"]),
         log_prob_error=summary(encoded.error("log_prob")),
         round_trip_error=summary(back),
         decode_log_prob_error=summary(again),
@@ -97,17 +86,37 @@ def measure(run: Runner, density: Flow, prepared: Prepared) -> Measured:
         non_finite=_non_finite_rows(encoded, back) + _non_finite_rows(decoded, again),
     )
     _refuse_inaccurate(accuracy, encoded)
-    for answers in apart:
-        _refuse_inaccurate_terms(answers)
+    if "feature_log_prob" in asked:
+        _refuse_inaccurate_terms(asked["feature_log_prob"])
+    return Measured(accuracy, _tolerances({**asked, "decode": decoded}, prepared))
+
+
+def _asked(run: Runner, density: Flow, prepared: Prepared) -> dict[str, Answers]:
+    """Every graph's answers: about test rows in support, and about as many rows of noise."""
+    features = len(prepared.columns.modelled)
+    rows = min(MEASURED_ROWS, max(1, MEASURED_NUMBERS // features))
+    test = prepared.split.test
+    test = test[prepared.in_support(test)][:rows]
+    noise = base_noise(density.base.describe(features), NOISE_SEED, 0, rows)
+    contexts = prepared.contexts(np.resize(test.context, (len(noise), test.context.shape[1])))
+    inputs = {
+        "log_prob": prepared.inputs(test),
+        "decode": {"z": noise.astype(np.float32), **contexts},
+    }
+    if density.has_terms():
+        inputs["feature_log_prob"] = inputs["log_prob"]
+    return {graph: ask(run, density, prepared, graph, given) for graph, given in inputs.items()}
+
+
+def _tolerances(
+    asked: Mapping[str, Answers], prepared: Prepared
+) -> dict[tuple[str, str], Tolerance]:
     deviation = np.array([column.deviation for column in prepared.columns.all])
-    tolerances = {
-        (answers.graph, output): _tolerance(
-            answers.error(output), deviation if output == "x" else 1.0
-        )
-        for answers in (encoded, decoded, *apart)
+    return {
+        (graph, output): _tolerance(answers.error(output), deviation if output == "x" else 1.0)
+        for graph, answers in asked.items()
         for output in answers.got
     }
-    return Measured(accuracy, tolerances)
 
 
 def _check_batches(run: Runner, answers: Answers) -> None:
@@ -133,13 +142,14 @@ def round_trip(run: Runner, encoded: Answers, prepared: Prepared) -> NDArray[np.
 
 
 def _decode_consistency(
-    run: Runner, decoded: Answers, base: Base, prepared: Prepared
+    run: Runner, decoded: Answers, density: Flow, prepared: Prepared
 ) -> NDArray[np.float64]:
     """log_prob of a decoded row against base log_prob minus decode's log_det.
 
     A row moved to the end of a bounded column is another one than the latent's: no difference.
     """
     z, log_det = decoded.inputs["z"], decoded.got["log_det"]
+    base = density.base.describe(z.shape[1])
     implied = base_log_prob(base, z.astype(np.float64)) - log_det.astype(np.float64)
     scored = run("log_prob", {"x": decoded.got["x"], **decoded.context()})["log_prob"]
     low, high = prepared.columns.edges

@@ -19,8 +19,9 @@ from exported.manifest import Graph, Manifest
 from exported.noise import base_uniforms
 from training.columns import Columns
 from training.describe import Trained, describe, describe_graphs
-from training.graphs import table_graphs, to_onnx
+from training.graphs import table_graphs
 from training.measure import measure
+from training.onnx_export import to_onnx
 from training.prepared import Prepared
 from training.runner import Runner, ask
 from training.steps import choose_steps, with_steps

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -43,9 +44,7 @@ class Table:
         Raises:
             ValueError: If one of them is not there.
         """
-        unknown = sorted(drop - set(self.columns))
-        if unknown:
-            raise ValueError(f"columns to drop that are not in the data: {', '.join(unknown)}")
+        refuse_unknown(drop, self.columns, "to drop that are")
         keep = [i for i, name in enumerate(self.columns) if name not in drop]
         pixels = math.prod(self.image or ())
         return Table(
@@ -112,6 +111,8 @@ class Split:
 
 
 MIN_ROWS = 50
+# Columns named in a message, of tables that may have thousands.
+MAX_NAMED = 10
 
 
 def split(table: Table, seed: int, context: tuple[str, ...] = ()) -> Split:
@@ -160,10 +161,29 @@ def separated(columns: tuple[str, ...], context: tuple[str, ...]) -> tuple[list[
     Raises:
         ValueError: If a column of the context is not there, or nothing is left beside them.
     """
-    unknown = [name for name in context if name not in columns]
-    if unknown:
-        raise ValueError(f"context columns that are not in the data: {', '.join(unknown)}")
+    refuse_unknown(context, columns, "of the context that are")
     features = [i for i, name in enumerate(columns) if name not in context]
     if not features:
         raise ValueError("expected columns beside the context, got none")
     return features, [columns.index(name) for name in context]
+
+
+def refuse_unknown(named: Collection[str], columns: tuple[str, ...], what: str) -> None:
+    """Check that columns which a recipe names are there.
+
+    Args:
+        named: By the recipe.
+        columns: Those that there are.
+        what: Goes between "columns" and "not in the data".
+
+    Raises:
+        ValueError: Naming those that are not there, and those that are.
+    """
+    unknown = sorted(set(named) - set(columns))
+    if unknown:
+        there = ", ".join(columns[:MAX_NAMED])
+        if len(columns) > MAX_NAMED:
+            there += f" and {len(columns) - MAX_NAMED} more"
+        raise ValueError(
+            f"columns {what} not in the data: {', '.join(unknown)}; there are: {there}"
+        )

@@ -83,7 +83,7 @@ def expect(  # noqa: PLR0913  one parameter an option
     """
     from logdet import expectations
     from logdet.errors import user_errors
-    from logdet.given import read_context
+    from logdet.given import fit_context
     from logdet.scoring import open_model
 
     with user_errors():
@@ -95,7 +95,7 @@ def expect(  # noqa: PLR0913  one parameter an option
             raise click.UsageError("expected a --mean, --variance, --quantile or --probability")
         loaded = open_model(bundles, model, provider)
         asked = expectations.questions(entries, loaded.manifest.features)
-        given = None if context is None else read_context(context, loaded.manifest)
+        given = None if context is None else fit_context(context, loaded)
         drawn = secrets.randbelow(LARGEST_SEED) if seed is None else seed
         expected = expectations.expect(loaded, asked, (samples, drawn), given, steps)
     write = _as_json if as_json else _as_table

@@ -85,12 +85,13 @@ def plot(  # noqa: PLR0913  one parameter an option
     with user_errors():
         style.check_format(output)
         loaded = open_model(bundles, model, provider)
-        names = None if features is None else [name.strip() for name in features.split(",")]
-        axes = choose_axes(loaded, names)
+        axes = choose_axes(loaded, _names(loaded, features))
         draw = Draw(samples, seed, _context(loaded, context), steps)
         given = None if data is None else of_file(loaded, data, draw)
         scene = Scene(loaded, draw, axes, drawn(loaded, draw), given)
-        title = picture.title(scene, typical=context is None)
+        title = picture.title(
+            scene, typical=context is None, images=loaded.manifest.image is not None
+        )
         style.write(output, title, lambda: picture.paint(scene, loaded.manifest.image))
     for points in (scene.samples, scene.data):
         if points is not None and points.lost:
@@ -101,12 +102,23 @@ def plot(  # noqa: PLR0913  one parameter an option
     click.echo(f"drew {loaded.manifest.name}/{loaded.manifest.version} into {output}")
 
 
+def _names(model: Model, typed: str | None) -> list[str] | None:
+    """The features to show; None for the default."""
+    from logdet.errors import UserError
+
+    if typed is None:
+        return None
+    if model.manifest.image is not None:
+        raise UserError(f"expected no --features, as {model.manifest.name} is drawn as images")
+    return [name.strip() for name in typed.split(",")]
+
+
 def _context(model: Model, typed: str | None) -> NDArray[np.float64] | None:
     """The row of context to draw for; the medians where none was typed."""
-    from logdet.given import read_context
+    from logdet.given import fit_context
 
     if typed is None:
         return model.conditioning.rules.median[None] if model.conditioning.names else None
-    row = read_context(typed, model.manifest)
-    model.conditioning.single(row)  # refuses several rows, and one without a density
+    row = fit_context(typed, model)
+    model.conditioning.single(row)  # refuses several rows
     return row

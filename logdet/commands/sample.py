@@ -129,9 +129,9 @@ class Draw:
 
 def _rows(model: Model, context: str | None, rows: int | None) -> tuple[int, Floats | None]:
     """How many rows to draw, and a context row for each."""
-    from logdet.given import read_context
+    from logdet.given import fit_context
 
-    given = None if context is None else read_context(context, model.manifest)
+    given = None if context is None else fit_context(context, model)
     if rows is None:
         rows = DEFAULT_ROWS if given is None or len(given) == 1 else len(given)
     return rows, model.conditioning.spread(given, rows)

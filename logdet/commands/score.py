@@ -134,11 +134,11 @@ def _with_scores(given: Columns, scores: Scores) -> Columns:
 
 
 def _sentence(scores: Scores, output: Path) -> str:
-    decision = scores.decision
-    return (
-        f"scored {len(scores.log_prob):,} rows into {output}: {decision.is_anomaly.sum():,} "
-        f"anomalies at alpha {decision.alpha:g}"
-    )
+    from logdet.text import counted
+
+    rows = counted(len(scores.log_prob), "row", "rows")
+    anomalies = counted(int(scores.decision.is_anomaly.sum()), "anomaly", "anomalies")
+    return f"scored {rows} into {output}: {anomalies} at alpha {scores.decision.alpha:g}"
 
 
 def _summary(scores: Scores, frame: Frame) -> str:
@@ -164,5 +164,7 @@ def _summary(scores: Scores, frame: Frame) -> str:
         (place, f"{scores.log_prob[r]:.4f}", f"{decision.p_value[r]:.2g}", words[r])
         for place, r in zip(frame.places(worst), worst, strict=True)
     ]
+    if not rows:
+        return aligned(facts)
     header = ("least likely", "log_prob", "p_value", "status")
     return f"{aligned(facts)}\n\n{aligned([header, *rows])}"

@@ -15,6 +15,7 @@ from logdet.plots.style import shortened
 from service.results import Floats
 
 _SIDE = 8  # images across and down
+MOST_SHOWN = _SIDE * _SIDE
 _INCHES = 5.2  # of a sheet
 _COLOUR_CHANNELS = 3
 

@@ -17,7 +17,7 @@ _TICKS = 4
 
 
 def pairs(scene: Scene) -> Figure:
-    """Histograms on the diagonal, scatter plots below it; a file's rows lie behind the samples."""
+    """Histograms on the diagonal, scatter plots below it; a file's rows lie over the samples."""
     count = len(scene.axes)
     side = max(_LEAST, _CELL * count)
     figure = Figure(figsize=(side, side), layout="constrained")
@@ -47,10 +47,9 @@ def _alone(axes: Axes, scene: Scene, column: int, ends: tuple[float, float]) -> 
 
 
 def _two(axes: Axes, scene: Scene, across: int, up: int) -> None:
-    for points in (scene.data, scene.samples):
-        if points is not None:
-            x, y = (scene.spread(points, column) for column in (across, up))
-            dots(axes, points, x, y, size=3.0)
+    for points in scene.layers:
+        x, y = (scene.spread(points, column) for column in (across, up))
+        dots(axes, points, x, y, size=3.0, over=len(scene.layers) > 1)
 
 
 def _label(axes: Axes, scene: Scene, columns: tuple[int, int], outer: tuple[bool, bool]) -> None:

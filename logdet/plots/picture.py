@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 
 from exported.manifest import Feature
 from logdet.frame import Image
-from logdet.plots.images import images
+from logdet.plots.images import MOST_SHOWN
+from logdet.plots.images import images as sheets
 from logdet.plots.line import line
 from logdet.plots.pairs import pairs
 from logdet.plots.plane import plane
@@ -27,7 +28,7 @@ def paint(scene: Scene, image: Image | None = None) -> Figure:
         image: Height, width and channels where the first columns are the pixels of an image.
     """
     if image is not None:
-        return images(scene, image)
+        return sheets(scene, image)
     if scene.whole and len(scene.axes) == 1:
         return line(scene)
     if scene.whole and len(scene.axes) == 2:
@@ -35,24 +36,27 @@ def paint(scene: Scene, image: Image | None = None) -> Figure:
     return pairs(scene)
 
 
-def title(scene: Scene, *, typical: bool) -> str:
+def title(scene: Scene, *, typical: bool, images: bool = False) -> str:
     """What a picture is of: the model, the samples, and what they were given.
 
     Args:
         scene: What is shown.
         typical: Whether the context is the medians of training.
+        images: Whether it is a sheet of images.
     """
     manifest, draw = scene.model.manifest, scene.draw
-    text = f"{manifest.name}/{manifest.version} ({manifest.family}): "
-    text += f"{draw.rows:,} samples, seed {draw.seed}"
+    samples = f"{draw.rows:,} samples"
+    if images:
+        samples = f"{min(len(scene.samples.x), MOST_SHOWN)} images shown of {samples}"
+    said = [samples, f"seed {draw.seed}"]
     if draw.steps is not None:
-        text += f", {draw.steps} steps"
-    if draw.context is None:
-        return text
-    text += f", given {_context(manifest.context_features, draw.context[0])}"
-    return f"{text} (medians of training)" if typical else text
+        said.append(f"{draw.steps} steps")
+    if draw.context is not None:
+        context = _context(manifest.context_features, draw.context[0])
+        said.append(f"given {context}" + (" (medians of training)" if typical else ""))
+    return f"{manifest.name}/{manifest.version} ({manifest.family}): {', '.join(said)}"
 
 
 def _context(features: Sequence[Feature], values: Floats) -> str:
-    pairs = [f"{f.name} = {value:.6g}" for f, value in zip(features, values, strict=True)]
+    pairs = [f"{f.name} = {value:.10g}" for f, value in zip(features, values, strict=True)]
     return some(pairs, _SHOWN_CONTEXT)

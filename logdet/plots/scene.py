@@ -14,6 +14,7 @@ from logdet.cells import to_float64
 from logdet.errors import UserError
 from logdet.files import read_frame
 from logdet.frame import require
+from logdet.plots.style import shortened
 from logdet.scoring import in_chunks
 from logdet.text import some
 from service.model import Model
@@ -58,6 +59,10 @@ class Points:
     z: Floats
     lost: int
 
+    def first(self, rows: int) -> Points:
+        """So many of them at most."""
+        return Points(self.called, self.x[:rows], self.z[:rows], self.lost)
+
 
 @dataclass(frozen=True, slots=True)
 class Scene:
@@ -81,6 +86,14 @@ class Scene:
     def encoded(self) -> Points:
         """The rows whose latents are shown: those of the file, where there is one."""
         return self.samples if self.data is None else self.data
+
+    @property
+    def layers(self) -> tuple[Points, ...]:
+        """Rows to draw as dots, the file's last; as many of each, or one would hide the other."""
+        if self.data is None:
+            return (self.samples,)
+        shown = min(len(self.samples.x), len(self.data.x))
+        return self.samples.first(shown), self.data.first(shown)
 
     @property
     def noise(self) -> NDArray[np.float64]:
@@ -169,7 +182,7 @@ def of_file(model: Model, path: Path, draw: Draw) -> Points:
     rng = np.random.default_rng(_FILE_SEED)
     kept = np.sort(rng.permutation(len(x))[: draw.rows])
     context = to_float64(frame, given, "nan")[kept] if given else None
-    called = f"{path.name}, all contexts" if given else path.name
+    called = shortened(path.name, ", all contexts") if given else path.name
     return _points(called, x[kept], evaluate(model, x[kept], context, draw.steps))
 
 

@@ -19,11 +19,12 @@ from matplotlib.typing import RcKeyType
 from exported.manifest import Feature
 from logdet.errors import UserError
 
-DATA, SAMPLES, CURVE, BASE = "#8c8c8c", "#2b6cb0", "#1a202c", "#dd6b20"
+DATA, SAMPLES, CURVE, BASE = "#dd6b20", "#2b6cb0", "#1a202c", "#1a202c"
 DENSITIES = "viridis"
 DPI = 150
+_TIE = "\u00a0"  # a space at which no line is broken
 _LONGEST_NAME = 28  # characters of a feature's name on an axis
-_TITLE_WIDTH = 14  # characters of a title to an inch
+_TITLE_WIDTH = 11  # characters of a title to an inch
 _STYLE: dict[RcKeyType, Any] = {
     "font.size": 9.0,
     "axes.titlesize": 9.5,
@@ -72,9 +73,26 @@ def write(path: Path, title: str, paint: Callable[[], Figure]) -> None:
         warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
         figure = paint()
         width = int(figure.get_figwidth() * _TITLE_WIDTH)
-        figure.suptitle(textwrap.fill(title, width), fontsize=11)
+        figure.suptitle(balanced(title, width), fontsize=11)
         figure.savefig(content, format=ending, dpi=DPI)
     path.write_bytes(content.getvalue())
+
+
+def balanced(title: str, width: int) -> str:
+    """A title in as few lines as fit a width, none much longer than the others.
+
+    A line is broken within what stands between commas only where that is too long for a line.
+    """
+    parts = title.split(", ")
+    if max(map(len, parts)) < width:
+        title = ", ".join(part.replace(" ", _TIE) for part in parts).replace(f":{_TIE}", ": ")
+    lines = textwrap.wrap(title, width)
+    for narrower in range(width - 1, 0, -1):
+        shorter = textwrap.wrap(title, narrower, break_long_words=False)
+        if len(shorter) > len(lines) or max(map(len, shorter)) > narrower:
+            break
+        lines = shorter
+    return "\n".join(lines).replace(_TIE, " ")
 
 
 def label(feature: Feature) -> str:
@@ -83,9 +101,10 @@ def label(feature: Feature) -> str:
     return f"{name} ({feature.unit})" if feature.unit else name
 
 
-def shortened(name: str) -> str:
-    """A name that fits on an axis."""
-    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+def shortened(name: str, beside: str = "") -> str:
+    """A name that fits on an axis, with words that are kept whole beside it."""
+    room = _LONGEST_NAME - len(beside)
+    return (name if len(name) <= room else f"{name[: room - 1]}…") + beside
 
 
 def few_ticks(axes: Axes, count: int, *, whole: tuple[bool, bool] = (False, False)) -> None:

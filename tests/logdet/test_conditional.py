@@ -126,10 +126,83 @@ def test_what_cannot_be_given_is_refused(
     assert words in result.stderr
 
 
+# name: (context, words)
+UNFIT = {
+    "a fraction": ("load=6.5,plant=0.3,second=9", "load as a whole number, got 6.5\n"),
+    "beyond the support": ("load=6,plant=0.3,second=-1", "second as a number from 0 to "),
+    "another constant": ("load=6,plant=0.4,second=9", "plant as a number from 0.3 to 0.3"),
+    "missing": ("load=nan,plant=0.3,second=9", "load as a finite number, got nan\n"),
+}
+
+
+@pytest.mark.parametrize("name", UNFIT)
+def test_a_context_that_cannot_be_run_is_refused_and_nothing_is_written(
+    run: Run, tmp_path: Path, name: str
+) -> None:
+    context, words = UNFIT[name]
+    output = tmp_path / "out.png"
+    for command in (
+        ("sample", "given", "-n", 3),
+        ("sample", "given", "-n", 3, "-o", tmp_path / "out.csv"),
+        ("expect", "given", "--mean", NAMES[0]),
+        ("plot", "given", "-o", output),
+    ):
+        result = run(*command, "--context", context)
+        assert result.exit_code == 1
+        assert result.stdout == ""
+        assert result.stderr.startswith(f"logdet: expected a --context with {words}")
+        assert result.stderr.count("\n") == 1
+    assert not list(tmp_path.glob("out.*"))
+
+
+def test_the_row_of_a_file_that_cannot_be_run_is_told(run: Run, tmp_path: Path) -> None:
+    context = contexts(5)
+    context[3, 1] = 6.5
+    path = tmp_path / "context.csv"
+    write_table(path, {name: context[:, j] for j, name in enumerate(CONTEXT)})
+    result = run("sample", "given", "--context", path)
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert "load as a whole number, got 6.5 in row 4 of 5\n" in result.stderr
+
+
+def test_a_context_that_training_did_not_reach_is_told(run: Run, tmp_path: Path) -> None:
+    told = (
+        "logdet: load = 600 is outside of the training range 0 to 100; "
+        "the density there is an extrapolation\n"
+    )
+    far = ("--context", PAIRS.replace("load=50", "load=600"))
+    output = tmp_path / "out.csv"
+    assert run("sample", "given", "-n", 3, "-o", output, *far).stderr == told
+    assert len(output.read_text().splitlines()) == 4
+    assert run("expect", "given", "--mean", NAMES[0], "-n", 50, *far).stderr == told
+    picture = tmp_path / "out.png"
+    assert run("plot", "given", "-o", picture, "--samples", 50, *far).stderr == told
+    assert run("sample", "given", "-n", 3, "-o", output, "--context", PAIRS).stderr == ""
+
+
+def test_contexts_of_a_file_that_training_did_not_reach_are_counted(
+    run: Run, tmp_path: Path
+) -> None:
+    context = contexts(5)
+    context[1:3, 1] = 600.0, 700.0
+    path = tmp_path / "context.csv"
+    write_table(path, {name: context[:, j] for j, name in enumerate(CONTEXT)})
+    result = run("sample", "given", "--context", path, "-o", tmp_path / "out.csv")
+    assert result.exit_code == 0
+    assert "load = 600 (one of 2 such rows) is outside of the training range" in result.stderr
+
+
 def test_as_many_contexts_as_rows_are_needed(run: Run, context_file: Path) -> None:
     result = run("sample", "given", "-n", 7, "--context", context_file)
     assert "expected 1 or 7 rows of 'context'" in result.stderr
     assert "got 40" in result.stderr
+
+
+def test_an_expectation_is_of_one_context(run: Run, context_file: Path) -> None:
+    result = run("expect", "given", "--mean", NAMES[0], "--context", context_file)
+    assert result.exit_code == 1
+    assert "expected 1 row of 'context', got 40" in result.stderr
 
 
 def test_steps_are_the_callers_choice(run: Run) -> None:

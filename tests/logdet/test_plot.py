@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 from pathlib import Path
@@ -13,8 +14,8 @@ from matplotlib.image import imread
 from logdet.files import write_table
 from logdet.frame import Image
 from logdet.plots import ranges, style
-from logdet.plots.picture import paint
-from logdet.plots.scene import Draw, Scene, choose_axes, drawn
+from logdet.plots.picture import paint, title
+from logdet.plots.scene import Draw, Points, Scene, choose_axes, drawn
 from service.model import Model
 from service.runtime import Runtime
 from tests.bundles import NAMES, ordinary_rows
@@ -73,12 +74,45 @@ def test_a_density_of_two_features_has_its_mass_in_the_picture(bundles: Path) ->
     assert image.get_array().mean() * area == pytest.approx(1.0, abs=0.02)
 
 
-def test_rows_of_a_file_lie_behind_the_samples(run: Run, rows_file: Path, tmp_path: Path) -> None:
+def test_rows_of_a_file_are_shown_beside_the_samples(
+    run: Run, rows_file: Path, tmp_path: Path
+) -> None:
     alone, beside = tmp_path / "a.png", tmp_path / "b.png"
     run("plot", "gauss", "-o", alone, "--samples", 300)
     result = run("plot", "gauss", "-o", beside, "--samples", 300, "--data", rows_file)
     assert result.exit_code == 0, result.output
     assert not np.array_equal(picture(alone), picture(beside))
+
+
+@pytest.mark.parametrize("features", [2, 3])
+def test_rows_of_a_file_lie_over_as_many_samples(bundles: Path, features: int) -> None:
+    model = load(bundles, features)
+    draw = Draw(500, 0, None, None)
+    points = drawn(model, draw)
+    data = Points("rows.csv", points.x[:200], points.z[:200], 0)
+    scene = Scene(model, draw, choose_axes(model, None), points, data)
+    below, above = paint(scene).axes[1 if features == 2 else 3].collections
+    assert (below.get_label(), above.get_label()) == ("samples", "rows.csv")
+    assert len(below.get_offsets()) == len(above.get_offsets()) == 200
+    assert not np.array_equal(below.get_facecolor(), above.get_facecolor())
+
+
+def test_latents_of_a_uniform_base_lie_in_its_square(bundles: Path) -> None:
+    write_independent(bundles, "n2", 2)
+    path = bundles / "n2" / "1" / "manifest.json"
+    base = {"distribution": "uniform", "draws_per_row": 2}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"base": base}))
+    model = Model.load(path.parent, Runtime.choose("cpu", sessions=1))
+    z = np.random.default_rng(0).uniform(size=(300, 2))
+    scene = Scene(
+        model, Draw(300, 0, None, None), (0, 1), Points("samples", CENTRE + SCALE * z, z, 0), None
+    )
+    latents = paint(scene).axes[2]
+    (square,) = latents.lines
+    assert set(square.get_xdata()) == set(square.get_ydata()) == {0, 1}
+    assert square.get_label() == "base: uniform in the unit square"
+    assert -0.1 < latents.get_xlim()[0] < 0.0
+    assert 1.0 < latents.get_xlim()[1] < 1.1
 
 
 def test_rows_without_a_density_are_left_out_and_told(run: Run, tmp_path: Path) -> None:
@@ -146,6 +180,19 @@ def test_images_are_sheets_of_samples(bundles: Path, image: Image) -> None:
         assert (pixels[-height:, -width:] == 1.0).all()
 
 
+def test_a_picture_of_images_says_how_many_it_shows(run: Run, bundles: Path) -> None:
+    model = load(bundles, 16)
+    draw = Draw(100, 0, None, None)
+    scene = Scene(model, draw, (0, 1), drawn(model, draw), None)
+    said = "n16/1 (gaussian): 64 images shown of 100 samples, seed 0"
+    assert title(scene, typical=True, images=True) == said
+    path = bundles / "n16" / "1" / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"image": [4, 4, 1]}))
+    result = run("plot", "n16", "-o", bundles / "p.png", "--features", "a")
+    assert result.exit_code == 1
+    assert result.stderr == "logdet: expected no --features, as n16 is drawn as images\n"
+
+
 # name: (arguments, words)
 WRONG = {
     "no ending": (["-o", "picture"], "'picture' without one"),
@@ -184,6 +231,18 @@ def test_without_matplotlib_it_says_what_to_install(
     result = run("plot", "gauss", "-o", tmp_path / "p.png")
     assert result.exit_code == 1
     assert result.stderr == "logdet: this needs matplotlib: pip install 'logdet[plot]'\n"
+
+
+def test_a_long_name_leaves_room_for_what_must_be_said() -> None:
+    assert style.shortened("x" * 60 + ".csv", ", all contexts").endswith("x…, all contexts")
+    assert len(style.shortened("x" * 60, ", all contexts")) == len(style.shortened("x" * 60))
+
+
+def test_a_title_is_broken_at_commas_into_lines_of_about_one_length() -> None:
+    assert style.balanced("n/1 (nsf): 64 images shown of 100 samples, seed 0", 60).count("\n") == 0
+    broken = style.balanced("n/1 (nsf): 64 images shown of 100 samples, seed 0", 45)
+    assert broken == "n/1 (nsf):\n64 images shown of 100 samples, seed 0"
+    assert style.balanced("x" * 50, 20) == "\n".join(["x" * 20, "x" * 20, "x" * 10])
 
 
 def test_a_dollar_in_a_name_is_a_dollar_and_a_long_name_is_cut() -> None:

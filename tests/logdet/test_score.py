@@ -171,6 +171,13 @@ def test_the_summary_counts_and_shows_the_least_likely_rows(run: Run) -> None:
     assert ["line", "22"] not in places
 
 
+def test_the_summary_ends_with_the_facts_where_no_row_has_a_density(run: Run) -> None:
+    result = run("score", "gauss", "-", stdin=f"site,count,flow,pressure\n{SITE},40,-3,\n")
+    assert "mean log_prob  none, as no row is ok" in result.stdout
+    assert "least likely" not in result.stdout
+    assert "threshold" in result.stdout.splitlines()[-1]
+
+
 def test_columns_that_are_lacking_are_named(run: Run) -> None:
     result = run("score", "gauss", "-", stdin="pressure,flows,count\n1,2,3\n")
     assert result.exit_code == 1

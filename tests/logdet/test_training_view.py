@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from exported.accuracy import ErrorSummary, StepChoice, StepChoices
 from logdet.commands.train import _command_line, _explain_interruption, _settled, load_data
 from logdet.errors import TableError
-from logdet.training_view import show_columns, show_next_version
+from logdet.training_view import _steps, publishing, show_columns, show_next_version
 from training.checkpoint import FitState
 from training.prepared import prepare
 from training.recipes import Recipe, read_recipe
@@ -43,6 +44,27 @@ def test_a_version_beside_others_is_announced(
     )
 
 
+def test_a_pipe_is_told_that_publishing_has_begun(capsys: pytest.CaptureFixture[str]) -> None:
+    with publishing(1, 1):
+        assert capsys.readouterr().out == (
+            "fit done after 1 epoch, the best was 1\n"
+            "exporting, measuring, calibrating, verifying\n"
+        )
+
+
+def test_the_steps_of_a_continuous_flow_are_shown_with_the_error_of_the_default() -> None:
+    choices = tuple(
+        StepChoice(steps=steps, log_prob_error=error, round_trip_error=error, passes=steps)
+        for steps, p999 in ((4, 0.5), (8, 0.012))
+        for error in (ErrorSummary(median=0.001, p999=p999, max=1.0),)
+    )
+    assert _steps(StepChoices(default=8, offered=choices)) == [
+        ("steps by default", "8, error 1.2e-02 nats at the 99.9th percentile"),
+        ("  on offer", "4, 8"),
+    ]
+    assert _steps(None) == []
+
+
 def test_a_column_of_text_can_be_dropped(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_text("id,pressure\nr0,1.5\nr1,2.5\n")
@@ -52,7 +74,9 @@ def test_a_column_of_text_can_be_dropped(tmp_path: Path) -> None:
     assert source == str(path)
     with pytest.raises(TableError, match="'id' holds 'r0'"):
         load_data(Recipe(name="t"), path)
-    with pytest.raises(TableError, match=r"columns to drop that are not in .*: wind"):
+    with pytest.raises(
+        TableError, match=r"columns to drop that are not in .*: wind; there are: id, pressure"
+    ):
         load_data(Recipe(name="t", drop=frozenset({"wind"})), path)
 
 

@@ -64,7 +64,7 @@ def test_tails_are_decided_on_what_the_flow_sees() -> None:
         ({"share": (0.1, 1.0)}, r"column 'share' has the value \S+, below its bound 0.1"),
         ({"wait": (None, 5.0)}, r"column 'wait' has the value \S+, above its bound 5"),
         ({"stars": (0.5, 5.0)}, r"expected whole bounds of the whole numbers 'stars'"),
-        ({"wind": (0.0, None)}, "columns given bounds but not in the data: wind"),
+        ({"wind": (0.0, None)}, "columns given bounds but not in the data: wind; there are: "),
     ],
 )
 def test_bounds_that_do_not_fit_the_data_are_refused(bounds: dict, message: str) -> None:
@@ -108,7 +108,10 @@ def test_bounds_are_set_from_the_command_line() -> None:
     [
         ("bounds={a: [null, null]}", r"bounds.a: .*at least one end"),
         ("bounds={a: [1, 0]}", r"bounds.a: .*the low end under the high end"),
-        ("base=cauchy", "model.nsf_ar.base: Input should be 'standard_normal'"),
+        (
+            "base=cauchy",
+            "model.base: expected one of standard_normal, student_t, .*, got 'cauchy'",
+        ),
         ("mixture_components=3", "mixture_components needs base: gaussian_mixture"),
     ],
 )

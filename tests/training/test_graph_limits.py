@@ -15,8 +15,9 @@ from training.bijections import Affine, Autoregressive, Chain
 from training.evaluate import full_flow
 from training.families import build_flow
 from training.flow import folded
-from training.graphs import GraphSpec, table_graphs, to_onnx
+from training.graphs import table_graphs
 from training.layers import Sizes
+from training.onnx_export import GraphSpec, to_onnx
 from training.prepared import Prepared, prepare
 from training.recipes import FAMILIES, Recipe
 from training.runner import Runner

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from training.recipes.config import FitConfig, Recipe
 from training.recipes.mixed import FamilyConfig
+from training.recipes.refusal import refusal
 
 _FOLDER = Path(__file__).parent
 # Sections whose fields may be set without naming the section: `--set epochs=5`.
@@ -50,10 +51,7 @@ def read_recipe(name_or_path: str, settings: Sequence[str] = ()) -> Recipe:
     try:
         return Recipe.model_validate(document)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        got = "" if first["type"] == "missing" else f", got {first['input']!r}"
-        raise ValueError(f"recipe: {where}: {first['msg']}{got}") from error
+        raise ValueError(refusal(error)) from error
 
 
 def resumed(saved: Recipe, asked: Recipe, settings: Sequence[str]) -> Recipe:

@@ -1,0 +1,83 @@
+"""A module becomes an ONNX graph: a free batch axis, operators and weights, and no notes."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+OPSET = 20
+
+
+@dataclass(frozen=True, slots=True)
+class GraphSpec:
+    """A graph to be exported.
+
+    Attributes:
+        module: Computes it.
+        examples: A few rows of each input.
+        inputs: Input names.
+        outputs: Output names.
+        passes: Network evaluations that one call costs one after the other.
+        options: Names of scalar inputs after those, each with an example.
+    """
+
+    module: nn.Module
+    examples: tuple[Tensor, ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    passes: int
+    options: Mapping[str, Tensor]
+
+
+def to_onnx(spec: GraphSpec) -> bytes:
+    """Export a graph with a free batch axis and nothing in it but operators and weights."""
+    batch = torch.export.Dim("batch")
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            spec.module.eval(),
+            kwargs=dict(zip(spec.inputs, spec.examples, strict=True)) | dict(spec.options),
+            input_names=[*spec.inputs, *spec.options],
+            output_names=list(spec.outputs),
+            dynamic_shapes={n: {0: batch} for n in spec.inputs} | dict.fromkeys(spec.options),
+            opset_version=OPSET,
+            dynamo=True,
+            external_data=False,
+            optimize=True,
+            verbose=False,
+        )
+    if program is None:
+        raise ValueError("the exporter gave no program")
+    return _bare(program.model_proto)
+
+
+def _bare(model: onnx.ModelProto) -> bytes:
+    """Without the exporter's notes, which hold source paths and are most of a small file."""
+    model.producer_version = ""
+    model.doc_string = ""
+    del model.metadata_props[:]
+    _strip(model.graph)
+    content: bytes = model.SerializeToString()
+    return content
+
+
+def _strip(graph: onnx.GraphProto) -> None:
+    """Take the notes out of a graph and of the loops' bodies in it."""
+    for entry in (graph, *graph.node, *graph.value_info):
+        entry.doc_string = ""
+        del entry.metadata_props[:]
+    for value in (*graph.input, *graph.output, *graph.initializer):
+        value.doc_string = ""
+        del value.metadata_props[:]
+    del graph.value_info[:]
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                _strip(attribute.g)
