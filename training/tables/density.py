@@ -15,7 +15,7 @@ import numpy as np
 from training.recipes import Recipe, read_recipe
 from training.tables.cells import FAMILIES_MEASURED, measured_cell, missing
 from training.tables.methods import flow, mixture
-from training.tables.protocols import SETS, Fold
+from training.tables.protocols import RNADE_FOLDS, SETS, TEN_FOLDS, Fold
 from training.tables.results import Cell, append_cell, grid, newest, read_cells
 
 FLOORS = {"Gaussian": 1, "GMM-20": 20}
@@ -60,7 +60,7 @@ def render(cells: list[Cell]) -> str:
     for name in SETS:
         for method in METHODS:
             folds = [cell for cell in kept if (cell.set, cell.method) == (name, method)]
-            for part, text in _texts(folds).items():
+            for part, text in _texts(folds, RNADE_FOLDS if name in TEN_FOLDS else 1).items():
                 parts[part].setdefault(name, {})[method] = text
     return (
         "Mean test nats ± 2 standard errors, columns of unit variance:\n\n"
@@ -73,13 +73,13 @@ def render(cells: list[Cell]) -> str:
     )
 
 
-def _texts(folds: list[Cell]) -> dict[str, str]:
+def _texts(folds: list[Cell], expected: int) -> dict[str, str]:
     if not folds:
         return {}
     count = len(folds)
     mean = sum(c.nats for c in folds) / count
     error = np.sqrt(sum(c.standard_error**2 for c in folds)) / count
-    partial = "" if count in (1, 10) else f" ({count} folds)"
+    partial = "" if count == expected else f" ({count} of {expected} folds)"
     return {
         "nats": f"{mean:.2f} ± {2 * error:.2f}{partial}",
         "worst": f"{min(c.worst for c in folds):.0f}",

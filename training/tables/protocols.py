@@ -160,3 +160,5 @@ SETS: dict[str, Callable[[Path], list[Fold]]] = {
     "wine_red": _wine_red,
     "wine_white": _wine_white,
 }
+# Sets of the protocol of ten folds.
+TEN_FOLDS = ("wine_red", "wine_white")
