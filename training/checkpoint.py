@@ -22,7 +22,7 @@ class FitState:
     Attributes:
         epoch: Epochs done.
         step: Optimiser steps done.
-        seconds: Wall time spent, over all resumptions.
+        seconds: Time spent by the recipe's clock, over all resumptions.
         parameters: Of the layers being trained.
         best: The parameters that validated best.
         best_nats: Its validation log-likelihood, nats per row.

@@ -45,7 +45,7 @@ class Trained:
         density: The whole flow on raw modelled columns, float64.
         data_name: Of the table.
         data_sha256: Of the table.
-        seconds: Wall time of the fit.
+        seconds: Time of the fit, by the recipe's clock.
         command: The command line that did it.
     """
 

@@ -35,7 +35,7 @@ class EpochReport:
             where the fit minimises something else.
         validation_nats: The same for the validation rows.
         best_nats: Best validation so far.
-        seconds: Wall time of the fit so far.
+        seconds: Time of the fit so far, by the recipe's clock.
         seconds_left: Estimate until the last epoch or the time limit, whichever is first.
     """
 

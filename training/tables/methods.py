@@ -29,7 +29,7 @@ class Measured:
 
     Attributes:
         nats: Of each test row, in columns of unit variance.
-        seconds: Wall time of the fit.
+        seconds: Time of the fit, by the recipe's clock.
         epochs: Of a flow; 0 of a mixture.
     """
 

@@ -21,7 +21,7 @@ class Cell:
         standard_error: Of that mean.
         worst: Of the least likely test row.
         rows: Test rows.
-        seconds: Wall time of the fit.
+        seconds: Time of the fit, by the recipe's clock.
         epochs: Of the fit.
     """
 
