@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -31,13 +30,7 @@ STEPS, SOLVED = 64, 1e-6
 CONTEXTS = pytest.mark.parametrize("context_features", [0, 3], ids=["plain", "conditional"])
 
 
-@pytest.fixture(autouse=True)
-def _float64() -> Iterator[None]:
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    torch.manual_seed(0)
-    yield
-    torch.set_default_dtype(before)
+pytestmark = pytest.mark.usefixtures("in_float64")
 
 
 def strained(features: int, context_features: int = 0, strain: float = 0.2) -> Velocity:

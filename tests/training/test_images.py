@@ -6,7 +6,7 @@ has at least the four channels of one squeezed square, so the Jacobian stands fo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -81,13 +81,7 @@ TWO_FEATURES = [name for name, (features, _) in CASES.items() if features == 2]
 LEARNING = [name for name in CASES if name not in ("channels first", "squeeze")]
 
 
-@pytest.fixture(autouse=True)
-def _float64() -> Iterator[None]:
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    torch.manual_seed(0)
-    yield
-    torch.set_default_dtype(before)
+pytestmark = pytest.mark.usefixtures("in_float64")
 
 
 def make(name: str, strained: bool) -> tuple[Bijection, Tensor, Tensor | None]:

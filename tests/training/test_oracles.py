@@ -7,7 +7,7 @@ for the numbers at which both make the same map.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pyro.distributions.transforms as pyro_transforms
 import pytest
@@ -39,13 +39,7 @@ FEATURES, CONTEXT = 5, 2
 ROWS = 200
 
 
-@pytest.fixture(autouse=True)
-def _float64() -> Iterator[None]:
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    torch.manual_seed(0)
-    yield
-    torch.set_default_dtype(before)
+pytestmark = pytest.mark.usefixtures("in_float64")
 
 
 class Borrowed(nn.Module):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -48,16 +47,7 @@ TRIANGULAR = {
 EXACT = 1e-10
 
 
-@pytest.fixture
-def float64() -> Iterator[None]:
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    torch.manual_seed(0)
-    yield
-    torch.set_default_dtype(before)
-
-
-@pytest.mark.usefixtures("float64")
+@pytest.mark.usefixtures("in_float64")
 @pytest.mark.parametrize("name", CASES)
 def test_terms_are_the_jacobians_diagonal_and_only_triangular_maps_have_them(name: str) -> None:
     bijection, x, context = make(name, 4, strained=True), rows(4)[2:], contexts(name, 10)
@@ -75,7 +65,7 @@ def test_terms_are_the_jacobians_diagonal_and_only_triangular_maps_have_them(nam
     assert (torch.triu(jacobian, diagonal=1) == 0).all()
 
 
-@pytest.mark.usefixtures("float64")
+@pytest.mark.usefixtures("in_float64")
 def test_maps_to_and_from_bounded_features_have_terms() -> None:
     ends = Bounded(torch.tensor([True, True, False]), torch.tensor([True, False, False]))
     x = torch.tensor([[0.3, 0.4, -2.0], [-0.9, 2.0, 0.1]])
@@ -85,7 +75,7 @@ def test_maps_to_and_from_bounded_features_have_terms() -> None:
     assert (terms.sum(dim=1) - log_det).abs().max() < EXACT
 
 
-@pytest.mark.usefixtures("float64")
+@pytest.mark.usefixtures("in_float64")
 @pytest.mark.parametrize("hidden", [(16,), (9, 5), (4, 7, 3)], ids=str)
 @pytest.mark.parametrize("features", [1, 2, 6])
 @pytest.mark.parametrize("given", [0, 2])
@@ -119,7 +109,7 @@ def _flow(features: int = 3, **fields: object) -> Flow:
     return flow
 
 
-@pytest.mark.usefixtures("float64")
+@pytest.mark.usefixtures("in_float64")
 @pytest.mark.parametrize("base", ["standard_normal", "student_t", "uniform"])
 @pytest.mark.parametrize("family", ["maf", "nsf_ar"])
 def test_terms_of_a_flow_without_mixing_sum_to_its_log_density(family: str, base: str) -> None:
@@ -169,7 +159,7 @@ def _random_walk(features: int, share: float, deviation: float) -> Flow:
     return Flow(Chain([Autoregressive(features, network, Affine())]))
 
 
-@pytest.mark.usefixtures("float64")
+@pytest.mark.usefixtures("in_float64")
 def test_terms_of_a_random_walk_are_its_conditional_densities() -> None:
     share, deviation = 0.8, 0.6
     with torch.no_grad():
