@@ -8,7 +8,7 @@ STAMP := $(VENV)/.setup-done
 
 .DEFAULT_GOAL := help
 .PHONY: help setup check format test test-serve test-contract test-slow serve serve-ray bundle \
-	compare toy-table density-table clean
+	compare toy-table density-table tails-table graph-table clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,6 +67,12 @@ toy-table: setup ## Divergence of every family from known densities, into docs/t
 density-table: setup ## Every family on real sets, into docs/tables: make density-table DATA=FOLDER (resumes)
 	@test -n "$(DATA)" || { echo "name the folder of the sets: make density-table DATA=FOLDER" >&2; exit 2; }
 	$(BIN)/python -m training.tables.density --data $(DATA) --out docs/tables
+
+tails-table: setup ## What far rows cost under each base, into docs/tables
+	$(BIN)/python -m training.tables.tails --out docs/tables
+
+graph-table: setup ## Sizes and load times of every family's graphs, and ways to decode, into docs/tables
+	$(BIN)/python -m training.tables.graphs --out docs/tables
 
 clean: ## Remove caches and build folders, not .venv
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch._higher_order_ops import while_loop
@@ -9,6 +11,8 @@ from torch._higher_order_ops import while_loop
 from training.bijections.base import Bijection, with_context
 from training.bijections.maps import ElementwiseMap
 from training.masked import MaskedNetwork
+
+Step = Callable[..., tuple[Tensor, ...]]
 
 
 class Autoregressive(Bijection):
@@ -50,11 +54,25 @@ class Autoregressive(Bijection):
 
     def encode_terms(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See :meth:`Bijection.encode_terms`."""
-        value, log_slope = self.elementwise.encode(x.reshape(-1), *self._tables(x, context))
+        value, log_slope = self.elementwise.encode(x.reshape(-1), *self.tables(x, context))
         return self._rows(value), self._rows(log_slope)
 
     def decode(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See :meth:`Bijection.decode`."""
+        step, found = self.search(z, context)
+        if torch.compiler.is_exporting():
+            found = while_loop(lambda known, *_: known < self.features, step, found)  # type: ignore[no-untyped-call]
+        else:
+            for _ in range(self.features):
+                found = step(*found)
+        return found[1], found[2]
+
+    def search(self, z: Tensor, context: Tensor | None) -> tuple[Step, tuple[Tensor, ...]]:
+        """The step that finds one more feature, and the state in which none is known.
+
+        The state is how many features are known, the rows ``(batch, features)`` so far, their
+        log-det, and the conditioner's sums.
+        """
         network, weights = self.conditioner, self.conditioner.weights()
         z = z.clone()  # Tracing a loop whose body holds the output of another does not end.
         columns = torch.eye(self.features, dtype=z.dtype, device=z.device)
@@ -69,24 +87,15 @@ class Autoregressive(Bijection):
             return known + 1, x, log_det + log_slope, *sums
 
         none = torch.zeros((), dtype=torch.int64, device=z.device)
-        found: tuple[Tensor, ...] = (
-            none,
-            torch.zeros_like(z),
-            z.new_zeros(z.shape[0]),
-            *network.start(weights, z, context),
-        )
-        if torch.compiler.is_exporting():
-            found = while_loop(lambda known, *_: known < self.features, step, found)  # type: ignore[no-untyped-call]
-        else:
-            for _ in range(self.features):
-                found = step(*found)
-        return found[1], found[2]
+        sums = network.start(weights, z, context)
+        return step, (none, torch.zeros_like(z), z.new_zeros(z.shape[0]), *sums)
 
     def passes(self) -> tuple[int, int]:
         """See :meth:`Bijection.passes`; a decode takes its steps one after the other."""
         return 1, self.features
 
-    def _tables(self, x: Tensor, context: Tensor | None) -> list[Tensor]:
+    def tables(self, x: Tensor, context: Tensor | None) -> list[Tensor]:
+        """The map's tables, ``(batch * features, width)``, for known rows."""
         sizes = self.elementwise.parameters_per_scalar()
         tables = self.conditioner(with_context(x, context))
         return [table.reshape(-1, size) for table, size in zip(tables, sizes, strict=True)]

@@ -1,13 +1,14 @@
-"""The density table: families and floors on real sets.
+"""The density tables: families and floors on real sets, and other settings on some of them.
 
 ``python -m training.tables.density --data FOLDER --out docs/tables`` measures what is missing, a
-cell at a time, and writes the table again after each (``make density-table DATA=FOLDER``).
+cell at a time, and writes the tables again after each (``make density-table DATA=FOLDER``).
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,13 +23,29 @@ FLOORS = {"Gaussian": 1, "GMM-20": 20}
 # Most processor time of one fit, as the peers of the comparison had; folds of small sets get less.
 MAX_SECONDS, MAX_SECONDS_OF_A_FOLD = 120.0, 20.0
 CELLS, TABLE = "density.jsonl", "density.md"
-METHODS = (*FLOORS, *FAMILIES_MEASURED)
+FAMILY_METHODS = (*FLOORS, *FAMILIES_MEASURED)
+
+# What the default recipe could have been; decision 0004.
+CHOICES_TABLE = "choices.md"
+CHOICE_SETS = ("power_plant", "higgs", "kin40k", "shuttle")
+CHOICES = {
+    "nsf, normal latents": ("family=nsf", "base=standard_normal"),
+    "nsf_ar, normal latents": ("family=nsf_ar", "base=standard_normal"),
+    "nsf_ar, learning rate 2e-3": ("family=nsf_ar", "learning_rate=2e-3"),
+    "nsf_ar, learning rate 5e-3": ("family=nsf_ar", "learning_rate=5e-3"),
+    "nsf_ar, 3 layers of 256": ("family=nsf_ar", "layers=3", "hidden=[256,256]"),
+}
+CHOICE_METHODS = ("nsf", "nsf_ar", *CHOICES)
+METHODS = (*FAMILY_METHODS, *CHOICES)
 
 
-def recipe_of(family: str, folds: int) -> Recipe:
-    """The ``table`` recipe as it is, but for the family and the time."""
+def recipe_of(method: str, folds: int) -> Recipe | None:
+    """The ``table`` recipe as it is, but for the family or choice and the time; of no floor."""
+    if method in FLOORS:
+        return None
     seconds = MAX_SECONDS if folds == 1 else MAX_SECONDS_OF_A_FOLD
-    return read_recipe("table", [f"family={family}", f"max_seconds={seconds}", "clock=processor"])
+    settings = CHOICES.get(method, (f"family={method}",))
+    return read_recipe("table", [*settings, f"max_seconds={seconds}", "clock=processor"])
 
 
 def measure(folder: Path, out: Path, sets: list[str], methods: list[str]) -> None:
@@ -37,12 +54,14 @@ def measure(folder: Path, out: Path, sets: list[str], methods: list[str]) -> Non
         folds = SETS[name](folder)
         for number, fold in enumerate(folds):
             for method in methods:
+                if method in CHOICES and name not in CHOICE_SETS:
+                    continue
                 _measure_cell(out, (name, number, method), fold, len(folds))
 
 
 def _measure_cell(out: Path, place: tuple[str, int, str], fold: Fold, folds: int) -> None:
     name, number, method = place
-    recipe = None if method in FLOORS else recipe_of(method, folds)
+    recipe = recipe_of(method, folds)
     if not missing(out / CELLS, place, recipe):
         return
     measured = mixture(fold, FLOORS[method]) if recipe is None else flow(fold, recipe)
@@ -50,25 +69,27 @@ def _measure_cell(out: Path, place: tuple[str, int, str], fold: Fold, folds: int
     append_cell(out / CELLS, cell)
     sys.stdout.write(f"{name} {number} {method}: {_nats(cell)} in {cell.seconds:.0f} s\n")
     sys.stdout.flush()
-    (out / TABLE).write_text(render(read_cells(out / CELLS)))
+    cells = read_cells(out / CELLS)
+    (out / TABLE).write_text(render(cells, FAMILY_METHODS, SETS))
+    (out / CHOICES_TABLE).write_text(render(cells, CHOICE_METHODS, CHOICE_SETS))
 
 
-def render(cells: list[Cell]) -> str:
+def render(cells: list[Cell], methods: Sequence[str], sets: Iterable[str]) -> str:
     """The tables in Markdown: mean log-likelihood, worst rows, seconds."""
     kept = newest(cells)
     parts: dict[str, dict[str, dict[str, str]]] = {"nats": {}, "worst": {}, "seconds": {}}
-    for name in SETS:
-        for method in METHODS:
+    for name in sets:
+        for method in methods:
             folds = [cell for cell in kept if (cell.set, cell.method) == (name, method)]
             for part, text in _texts(folds, RNADE_FOLDS if name in TEN_FOLDS else 1).items():
                 parts[part].setdefault(name, {})[method] = text
     return (
         "Mean test nats ± 2 standard errors, columns of unit variance:\n\n"
-        + grid("method", METHODS, parts["nats"])
+        + grid("method", methods, parts["nats"])
         + "\n\nThe least likely test row, nats:\n\n"
-        + grid("method", METHODS, parts["worst"])
+        + grid("method", methods, parts["worst"])
         + "\n\nSeconds of the fit (of all folds; of flows, of one processor):\n\n"
-        + grid("method", METHODS, parts["seconds"])
+        + grid("method", methods, parts["seconds"])
         + "\n"
     )
 

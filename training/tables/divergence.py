@@ -48,7 +48,7 @@ def measure(out: Path, toys: list[str], methods: list[str]) -> None:
 
 def _divergence(name: str, method: str, recipe: Recipe | None) -> Cell:
     """The mean of log p − log q over fresh rows of p; both in the toy's own units."""
-    fold = _fold(name)
+    fold = toy_fold(name)
     measured = mixture(fold, 1) if recipe is None else flow(fold, recipe)
     truth = TOYS[name].log_prob(fold.test)
     own_units = measured.nats - float(np.log(fold.scale).sum())
@@ -56,7 +56,8 @@ def _divergence(name: str, method: str, recipe: Recipe | None) -> Cell:
     return measured_cell((name, 0, method), recipe, gap)
 
 
-def _fold(name: str) -> Fold:
+def toy_fold(name: str) -> Fold:
+    """Rows of a toy; a tenth of those fitted to validates."""
     rng = np.random.default_rng(SEED)
     rows = TOYS[name].draw(rng, ROWS + TEST_ROWS)
     train, validation, test = np.split(rows, [ROWS - ROWS // 10, ROWS])
