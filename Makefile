@@ -42,9 +42,10 @@ test-serve: setup ## Only the tests that start the service as a process
 	$(BIN)/pytest -q -m serve
 
 # A process each: what an export leaves behind in torch must not help or hurt the next family's.
-test-contract: setup ## Every family, plain and conditional, exported and put beside float64
-	@set -e; for family in $$($(BIN)/logdet families | tail -n +2 | cut -d ' ' -f 1); do \
+test-contract: setup ## Every family of flows, plain and conditional, exported and put beside float64
+	@set -e; for family in $$($(BIN)/logdet families | sed -n '1d;/^$$/q;s/ .*//p'); do \
 	  echo "$$family"; $(BIN)/pytest -q -m contract -k "$$family." tests/training/test_contract.py; done
+	$(BIN)/pytest -q -m contract tests/training/vae
 
 test-slow: setup ## What takes longer: graph limits at 64 features and the like
 	$(BIN)/pytest -q -m slow

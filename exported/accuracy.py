@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Self
 
 from pydantic import Field, model_validator
@@ -42,6 +43,29 @@ class Accuracy(Frozen):
     non_finite: int = 0
 
 
+class HeldOut(Frozen):
+    """Mean log-likelihood of rows that took no part in training, nats per row.
+
+    Attributes:
+        rows: Rows in the mean.
+        out_of_support: Test rows with density zero, not in the mean.
+        log_likelihood: In the user's own units; integer columns with uniform noise.
+        standard_error: Of that mean.
+        log_likelihood_standardised: The same for columns scaled to unit variance, so that data
+            sets and libraries can be compared.
+        bits_per_dimension: Of images of whole numbers, ``-log_likelihood / (pixels * log 2)``:
+            bits for each number of an image, an upper bound on those of the whole numbers
+            themselves.
+    """
+
+    rows: int
+    out_of_support: int = Field(default=0, ge=0)
+    log_likelihood: float
+    standard_error: float
+    log_likelihood_standardised: float
+    bits_per_dimension: float | None = None
+
+
 class StepChoice(Frozen):
     """A number of steps of the solver, and how exact it is.
 
@@ -70,11 +94,24 @@ class StepChoices(Frozen):
     default: int
     offered: tuple[StepChoice, ...] = Field(min_length=1, max_length=MAX_STEP_CHOICES)
 
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The numbers of steps on offer."""
+        return tuple(choice.steps for choice in self.offered)
+
     @model_validator(mode="after")
     def _ordered(self) -> Self:
-        counts = [choice.steps for choice in self.offered]
-        if counts != sorted(set(counts)) or self.default not in counts:
-            raise ValueError(
-                f"expected ascending numbers of steps with {self.default} among them, got {counts}"
-            )
+        expect_ascending("numbers of steps", self.numbers, self.default)
         return self
+
+
+def expect_ascending(what: str, numbers: Sequence[int], default: int) -> None:
+    """Refuse choices that are not in order, or without the default.
+
+    Raises:
+        ValueError: Naming what is chosen among.
+    """
+    if list(numbers) != sorted(set(numbers)) or default not in numbers:
+        raise ValueError(
+            f"expected ascending {what} with {default} among them, got {list(numbers)}"
+        )

@@ -35,6 +35,11 @@ def base_noise(
         ValueError: If the seed is out of range.
     """
     u = noise.base_uniforms(seed, first_row, rows, base.draws_per_row)
+    return from_uniforms(base, u, temperature)
+
+
+def from_uniforms(base: Base, u: Floats, temperature: float) -> Floats:
+    """Latents that uniform numbers ``(rows, draws_per_row)`` make; see :func:`base_noise`."""
     with np.errstate(over="ignore", invalid="ignore"):
         match base:
             case StandardNormal():

@@ -27,6 +27,7 @@ from exported.document import (
     parse_manifest,
 )
 from exported.errors import BundleExistsError, BundleInvalidError, BundleNotFoundError
+from exported.kinds import AnyManifest
 from exported.manifest import NAME_PATTERN, BundleFile, Manifest
 
 MAX_FILE_BYTES = 256 * 2**20
@@ -42,7 +43,7 @@ class Bundle:
         contents: Bytes of every file the manifest lists, by file name.
     """
 
-    manifest: Manifest
+    manifest: AnyManifest
     contents: Mapping[str, bytes]
 
     def graph(self, name: str) -> bytes:
@@ -56,9 +57,10 @@ class Bundle:
     def calibration(self) -> Calibration:
         """The calibration scores."""
         summary = self.manifest.calibration
-        scores = read_arrays(self.contents[summary.artifact.file]).get("log_prob")
+        name = self.manifest.SCORES
+        scores = read_arrays(self.contents[summary.artifact.file]).get(name)
         if scores is None:
-            raise BundleInvalidError(f"{summary.artifact.file} has no array 'log_prob'")
+            raise BundleInvalidError(f"{summary.artifact.file} has no array {name!r}")
         if scores.shape != (summary.rows,):
             raise BundleInvalidError(
                 f"{summary.artifact.file} has scores of shape {scores.shape}, "
@@ -127,7 +129,7 @@ def read_bundle(folder: Path) -> Bundle:
     return Bundle(manifest, contents)
 
 
-def read_manifest(folder: Path) -> Manifest:
+def read_manifest(folder: Path) -> AnyManifest:
     """Read only the manifest; the files it lists are not checked.
 
     Raises:

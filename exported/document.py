@@ -12,24 +12,26 @@ import math
 from pydantic import ValidationError
 
 from exported.errors import BundleInvalidError
+from exported.kinds import MANIFEST, AnyManifest
 from exported.manifest import FORMAT_VERSION, Manifest
 
 MANIFEST_FILE = "manifest.json"
 MAX_MANIFEST_BYTES = 4 * 2**20
 
 
-def parse_manifest(content: bytes) -> Manifest:
-    """The manifest that a document describes.
+def parse_manifest(content: bytes) -> AnyManifest:
+    """The manifest that a document describes, of the kind that its density says.
 
     Raises:
         BundleInvalidError: If it is not a manifest that this reader understands.
     """
     _check_json(content)
     try:
-        return Manifest.model_validate_json(content, strict=True)
+        return MANIFEST.validate_json(content, strict=True)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "manifest"
+        # What comes before the field is the density, by which the kind was told.
+        where = ".".join(map(str, first["loc"][1:])) or "manifest"
         raise BundleInvalidError(f"{MANIFEST_FILE}: {where}: {first['msg']}") from error
 
 

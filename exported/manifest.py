@@ -1,18 +1,18 @@
-"""The manifest: everything a reader must know about a bundle before it runs a graph.
+"""The manifest: what a reader must know about a bundle of any kind before it runs a graph.
 
-The normative text is ``exported/README.md``; ``manifest.schema.json`` beside it is generated from
-these models by ``python -m exported.schema`` and kept equal by a test.
+The kinds themselves are in :mod:`exported.kinds`. The normative text is ``exported/README.md``;
+``manifest.schema.json`` beside it is generated from these models by ``python -m exported.schema``
+and kept equal by a test.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, JsonValue, model_validator
 
-from exported.accuracy import Accuracy, StepChoices
-from exported.distributions import Base
 from exported.errors import BundleInvalidError
 from exported.frozen import Frozen
 
@@ -21,16 +21,8 @@ NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 MAX_FEATURES = 4096
 MAX_VERSION = 9_999_999_999
 MAX_GRAPHS = 32
-# Operations of an exact flow, and the graph that serves each.
-OPERATIONS = {
-    "log_prob": "log_prob",
-    "score": "log_prob",
-    "encode": "log_prob",
-    "decode": "decode",
-    "sample": "decode",
-    "expectation": "decode",
-    "feature_log_prob": "feature_log_prob",
-}
+# The only graph whose tensors may have a second free axis, that of the samples.
+SAMPLED_GRAPH = "log_weight"
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
@@ -38,6 +30,7 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Side = Annotated[int, Field(ge=1, le=MAX_FEATURES)]
 NonNegative = Annotated[float, Field(ge=0)]
 DataType = Literal["FP32", "FP64", "INT64"]
+Option = Literal["steps", "depth"]
 
 
 class BundleFile(Frozen):
@@ -104,7 +97,10 @@ class Tolerance(Frozen):
 
 
 class Tensor(Frozen):
-    """A graph's input or output; the first axis is the batch and is written -1."""
+    """A graph's input or output.
+
+    The first axis is the batch and is written -1; so is a second one of samples.
+    """
 
     name: Name
     datatype: DataType
@@ -112,11 +108,17 @@ class Tensor(Frozen):
 
     @model_validator(mode="after")
     def _batched(self) -> Self:
-        if self.shape[0] != -1 or min(self.shape[1:], default=1) < 1:
+        sizes = self.shape[2:] if self.is_sampled else self.shape[1:]
+        if self.shape[0] != -1 or min(sizes, default=1) < 1:
             raise ValueError(
                 f"tensor {self.name!r} needs a shape of -1 and sizes, got {self.shape}"
             )
         return self
+
+    @property
+    def is_sampled(self) -> bool:
+        """Whether the second axis is that of samples, of any number."""
+        return self.shape[1:2] == (-1,)
 
 
 class OutputTensor(Tensor):
@@ -127,10 +129,10 @@ class OutputTensor(Tensor):
     @model_validator(mode="after")
     def _tolerance_fits(self) -> Self:
         absolute = self.tolerance.absolute
-        if isinstance(absolute, tuple) and len(absolute) != self.shape[-1]:
-            raise ValueError(
-                f"output {self.name!r} needs {self.shape[-1]} tolerances, got {len(absolute)}"
-            )
+        size = self.shape[-1]
+        if isinstance(absolute, tuple) and len(absolute) != size:
+            needed = "a number as tolerance" if size == -1 else f"{size} tolerances"
+            raise ValueError(f"output {self.name!r} needs {needed}, got {len(absolute)}")
         return self
 
 
@@ -151,30 +153,7 @@ class Graph(Frozen):
     inputs: tuple[Tensor, ...] = Field(min_length=1)
     outputs: tuple[OutputTensor, ...] = Field(min_length=1)
     passes: int = Field(ge=1)
-    options: tuple[Literal["steps"], ...] = Field(default=(), max_length=1)
-
-
-class HeldOut(Frozen):
-    """Mean log-likelihood of rows that took no part in training, nats per row.
-
-    Attributes:
-        rows: Rows in the mean.
-        out_of_support: Test rows with density zero, not in the mean.
-        log_likelihood: In the user's own units; integer columns with uniform noise.
-        standard_error: Of that mean.
-        log_likelihood_standardised: The same for columns scaled to unit variance, so that data
-            sets and libraries can be compared.
-        bits_per_dimension: Of images of whole numbers, ``-log_likelihood / (pixels * log 2)``:
-            bits for each number of an image, an upper bound on those of the whole numbers
-            themselves.
-    """
-
-    rows: int
-    out_of_support: int = Field(default=0, ge=0)
-    log_likelihood: float
-    standard_error: float
-    log_likelihood_standardised: float
-    bits_per_dimension: float | None = None
+    options: tuple[Option, ...] = Field(default=(), max_length=1)
 
 
 class CalibrationSummary(Frozen):
@@ -183,7 +162,7 @@ class CalibrationSummary(Frozen):
     Attributes:
         artifact: ``calibration.npz`` with the sorted scores.
         rows: Number of scores; ``alpha`` below ``1 / (rows + 1)`` cannot be decided.
-        quantiles: log_prob at each probability, as strings of the probability.
+        quantiles: Score at each probability, as strings of the probability.
     """
 
     artifact: BundleFile
@@ -208,26 +187,31 @@ class Provenance(Frozen):
 
 
 class Manifest(Frozen):
-    """See ``exported/README.md`` for the meaning of each field and what a reader must refuse."""
+    """What every kind of bundle has; a manifest that is read is always one of the kinds.
+
+    See ``exported/README.md`` for the meaning of each field and what a reader must refuse.
+
+    Attributes:
+        OPERATIONS: Operations that bundles of this kind may have, and the graph that serves each.
+        SCORES: Name of the array of calibration scores.
+    """
+
+    OPERATIONS: ClassVar[Mapping[str, str]]
+    SCORES: ClassVar[str]
 
     format_version: Literal[1]
     name: Name
     version: int = Field(ge=1, le=MAX_VERSION)
     family: str
-    density: Literal["exact", "lower_bound", "estimate"]
-    density_tolerance: float = Field(ge=0)
+    density: Literal["exact", "estimate", "lower_bound", "none"]
     features: tuple[Feature, ...] = Field(min_length=1, max_length=MAX_FEATURES)
     context_features: tuple[Feature, ...] = Field(default=(), max_length=MAX_FEATURES)
     image: tuple[Side, Side, Side] | None = None
     latent_features: int = Field(ge=1, le=MAX_FEATURES)
-    base: Base
     graphs: dict[Name, Graph] = Field(min_length=1, max_length=MAX_GRAPHS)
     operations: dict[Name, str] = Field(min_length=1)
     golden: BundleFile
     calibration: CalibrationSummary
-    accuracy: Accuracy
-    steps: StepChoices | None = None
-    held_out: HeldOut
     provenance: Provenance
 
     @model_validator(mode="after")
@@ -240,23 +224,32 @@ class Manifest(Frozen):
             raise ValueError("feature names must be unique")
         if self.image is not None and math.prod(self.image) != len(self.features):
             raise ValueError(f"an image of {self.image} needs {math.prod(self.image)} features")
-        if self.base.features != self.latent_features:
-            raise ValueError(
-                f"expected a base of {self.latent_features} latent features, "
-                f"got {self.base.features}"
-            )
         # Upper and lower case are one file on some systems.
         files = {f.file.lower() for f in self.files()}
         if len(files) != len(self.files()) or "manifest.json" in files:
             raise ValueError("two entries name the same file")
-        if any(graph.options for graph in self.graphs.values()) != (self.steps is not None):
-            raise ValueError("expected steps exactly where a graph has the option steps")
         return self
 
-    def options(self, graph: str) -> dict[str, int]:
+    @model_validator(mode="after")
+    def _graphs_fit(self) -> Self:
+        for name, graph in self.graphs.items():
+            sampled = [t.name for t in (*graph.inputs, *graph.outputs) if t.is_sampled]
+            if sampled and name != SAMPLED_GRAPH:
+                raise ValueError(f"tensor {sampled[0]!r} of graph {name!r} has an axis of samples")
+        used = {option for graph in self.graphs.values() for option in graph.options}
+        odd = sorted(used.symmetric_difference(self.defaults()))
+        if odd:
+            raise ValueError(f"expected {odd[0]} exactly where a graph has the option {odd[0]}")
+        return self
+
+    def defaults(self) -> dict[Option, int]:
+        """Every option that a caller may choose, as it is where nobody does."""
+        return {}
+
+    def options(self, graph: str) -> dict[Option, int]:
         """What each option of a graph is where nobody chooses."""
-        default = None if self.steps is None else self.steps.default
-        return {} if default is None else dict.fromkeys(self.graphs[graph].options, default)
+        defaults = self.defaults()
+        return {option: defaults[option] for option in self.graphs[graph].options}
 
     def files(self) -> tuple[BundleFile, ...]:
         """Every file beside the manifest itself."""

@@ -6,12 +6,12 @@
 import json
 import sys
 
-from exported.manifest import Manifest
+from exported.kinds import MANIFEST
 
 
 def manifest_schema() -> str:
     """The JSON schema as committed."""
-    return json.dumps(Manifest.model_json_schema(), indent=2) + "\n"
+    return json.dumps(MANIFEST.json_schema(), indent=2) + "\n"
 
 
 if __name__ == "__main__":

@@ -19,6 +19,8 @@ COMMANDS = (
     "models",
     "families",
     "score",
+    "bound",
+    "reconstruct",
     "sample",
     "expect",
     "plot",
@@ -83,7 +85,7 @@ class LazyCommands(click.Group):
 @click.group("logdet", cls=LazyCommands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="logdet", message="%(package)s %(version)s")
 def main() -> None:
-    """Train normalizing flows, and ask how likely a row is."""
+    """Train normalizing flows and flow-VAEs, and ask how likely a row is."""
 
 
 def _usage(error: click.UsageError) -> str:

@@ -63,6 +63,18 @@ def fit_context(text: str, model: Model) -> NDArray[np.float64]:
     return context
 
 
+def refuse_given(manifest: Manifest, context: str | None, steps: int | None) -> None:
+    """Refuse what only flows take, of a model of another kind.
+
+    Raises:
+        UserError: If there is a context or a number of steps.
+    """
+    if context is not None:
+        read_context(context, manifest)  # which no such model has
+    if steps is not None:
+        raise UserError(f"expected no --steps, as {manifest.name} has no solver, got {steps}")
+
+
 def refuse_unfit(context: NDArray[np.float64], conditioning: Conditioning) -> None:
     """Refuse context rows that cannot be run.
 

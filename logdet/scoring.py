@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from logdet.errors import UserError
-from logdet.options import Reference, find
 from service.config import default_sessions
+from service.kinds import AnyModel
 from service.model import Model
-from service.results import STATUSES, Codes, Decision, Floats
-from service.runtime import Runtime
+from service.results import (
+    STATUSES,
+    Bounded,
+    Codes,
+    Decision,
+    Drawn,
+    Evaluated,
+    Floats,
+    Reconstructed,
+)
+from service.vae import VAE
 
 CHUNK_ROWS = 16_384
 BAR_ROWS = 50_000  # fewer are done before a bar could be read
 T = TypeVar("T")
+R = TypeVar("R", Bounded, Drawn, Evaluated, Reconstructed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +38,16 @@ class Scores:
     """What is known of each row.
 
     Attributes:
-        log_prob: Shape ``(rows,)``, nats.
+        called: ``log_prob`` of a density, in nats; ``score`` of a bound on one, in nats, or of an
+            error of reconstruction with its sign turned, in deviations.
+        score: That, shape ``(rows,)``.
         status: Shape ``(rows,)``, indices into :data:`STATUSES`.
         decision: p-values and anomalies.
         terms: Of each feature given those before it, nats, by name; empty where not asked for.
     """
 
-    log_prob: NDArray[np.floating]
+    called: str
+    score: NDArray[np.floating]
     status: NDArray[np.uint8]
     decision: Decision
     terms: Mapping[str, NDArray[np.floating]] = field(default_factory=dict)
@@ -44,7 +56,7 @@ class Scores:
         """As columns of a table; ``is_anomaly`` is masked (a null) where the p-value is NaN."""
         p_value, is_anomaly = self.decision.p_value, self.decision.is_anomaly
         return {
-            "log_prob": self.log_prob,
+            self.called: self.score,
             "p_value": p_value,
             "is_anomaly": np.ma.masked_array(is_anomaly, np.isnan(p_value)),
             "status": status_names(self.status),
@@ -52,26 +64,14 @@ class Scores:
         }
 
 
-def open_model(
-    bundles: Path, reference: Reference, provider: Literal["auto", "cpu", "cuda"]
-) -> Model:
-    """Load the model that was named, with a session for each thread.
-
-    Raises:
-        BundleError: If there is none, or it is refused.
-        StartError: If it cannot run on the provider.
-    """
-    return Model.load(find(bundles, reference), Runtime.choose(provider, default_sessions()))
-
-
 def score(
-    model: Model,
+    model: AnyModel,
     x: NDArray[np.float64],
     alpha: float | None,
     context: NDArray[np.float64] | None = None,
     terms: bool = False,
 ) -> Scores:
-    """Log-densities and decisions of rows of shape ``(rows, features)``.
+    """Scores and decisions of rows of shape ``(rows, features)``.
 
     The context of a conditional density has shape ``(rows, context_features)``. With ``terms``
     each feature's term comes too.
@@ -88,37 +88,68 @@ def score(
     model.decide(np.empty(0), alpha)  # an alpha that cannot be decided costs no rows
 
     def run(start: int, stop: int) -> tuple[Floats, Codes, Floats | None]:
+        rows = x[start:stop]
+        if not isinstance(model, Model):
+            return *model.score(rows), None
         given = None if context is None else context[start:stop]
         if terms:
-            apart = model.explain(x[start:stop], given)
+            apart = model.explain(rows, given)
             return apart.log_prob, apart.status, apart.terms
-        part = model.evaluate(x[start:stop], given)
+        part = model.evaluate(rows, given)
         return part.log_prob, part.status, None  # latents of a whole file would fill the memory
 
-    parts = in_chunks(len(x), run)
-    log_prob = np.concatenate([part[0] for part in parts])
-    status = np.concatenate([part[1] for part in parts])
-    apart = [part[2] for part in parts if part[2] is not None]
-    names = [feature.name for feature in model.manifest.features] if apart else []
-    by_name = dict(zip(names, np.concatenate(apart).T, strict=True)) if apart else {}
-    return Scores(log_prob, status, model.decide(log_prob, alpha), by_name)
+    samples = model.scoring().plan.samples if isinstance(model, VAE) else 1
+    scores, status, apart = zip(*in_chunks(len(x), run, samples), strict=True)
+    values = np.concatenate(scores)
+    by_name = _by_name(model, [part for part in apart if part is not None])
+    called, decision = model.manifest.SCORES, model.decide(values, alpha)
+    return Scores(called, values, np.concatenate(status), decision, by_name)
 
 
-def in_chunks(rows: int, run: Callable[[int, int], T]) -> list[T]:
-    """``run(start, stop)`` over all rows, in order, on as many threads as there are sessions."""
-    starts = range(0, rows, CHUNK_ROWS)
+def _by_name(model: AnyModel, terms: Sequence[Floats]) -> dict[str, NDArray[np.floating]]:
+    """Terms of parts of the rows, each part ``(rows, features)``, by feature."""
+    if not terms:
+        return {}
+    names = [feature.name for feature in model.manifest.features]
+    return dict(zip(names, np.concatenate(terms).T, strict=True))
+
+
+def in_chunks(rows: int, run: Callable[[int, int], T], samples: int = 1) -> list[T]:
+    """``run(start, stop)`` over all rows, in order, on as many threads as there are sessions.
+
+    Args:
+        rows: How many.
+        run: Does some of them.
+        samples: Runs of a network that each row takes; the more, the fewer rows at once.
+    """
+    step = max(1, CHUNK_ROWS // samples)
     pool = ThreadPoolExecutor(default_sessions())
-    with pool, _progress(rows) as advance:
+    with pool, _progress(rows, samples) as advance:
         try:
-            futures = [pool.submit(run, s, min(s + CHUNK_ROWS, rows)) for s in starts]
+            starts = range(0, rows, step)
+            futures = [pool.submit(run, s, min(s + step, rows)) for s in starts]
             results = []
             for future in futures:
                 results.append(future.result())
-                advance(CHUNK_ROWS)
+                advance(step)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return results
+
+
+def joined(parts: Sequence[R]) -> R:
+    """What is known of all rows, from parts of them in order."""
+    kind = type(parts[0])
+    return kind(
+        *(np.concatenate([getattr(p, f) for p in parts]) for f in kind.__dataclass_fields__)
+    )
+
+
+def lowest(values: Floats, rows: int) -> list[int]:
+    """The rows of the lowest values, lowest first, at most so many; none of a NaN."""
+    order = np.argsort(values, kind="stable")  # NaN comes last
+    return [int(row) for row in order[:rows] if not np.isnan(values[row])]
 
 
 def status_names(status: NDArray[np.uint8]) -> NDArray[np.str_]:
@@ -133,11 +164,11 @@ def status_counts(status: NDArray[np.uint8]) -> str:
 
 
 @contextmanager
-def _progress(rows: int) -> Iterator[Callable[[int], object]]:
+def _progress(rows: int, samples: int) -> Iterator[Callable[[int], object]]:
     from rich.console import Console
 
     console = Console(stderr=True)
-    if rows <= BAR_ROWS or not console.is_terminal:
+    if rows * samples <= BAR_ROWS or not console.is_terminal:
         yield lambda _: None
         return
     from rich.progress import Progress

@@ -1,10 +1,10 @@
 """Requests into runs: work-conserving, row-aware, fair.
 
 A worker that is idle takes at once what waits; while all are busy, requests of one lane (a way in
-which a model runs) collect and go together. A run is at most ``chunk_rows`` long, and requests
-share it evenly: a one-row request rides in the next run however long its neighbours are. There are
-no waiting timers. Runs happen in worker threads, but those known to be shorter than the way there
-and back happen on the event loop.
+which a model runs) collect and go together. A run is at most ``chunk_rows`` long, or shorter where
+its lane says so, and requests share it evenly: a one-row request rides in the next run however
+long its neighbours are. There are no waiting timers. Runs happen in worker threads, but those
+known to be shorter than the way there and back happen on the event loop.
 """
 
 from __future__ import annotations

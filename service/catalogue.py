@@ -11,8 +11,8 @@ from pathlib import Path
 from exported.bundle import names, versions
 from exported.errors import BundleError
 from service.errors import ErrorKind, ServiceError, StartError
+from service.kinds import AnyModel, load
 from service.metrics import Metrics
-from service.model import Model
 from service.runtime import Runtime
 
 log = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ class Catalogue:
         models: ``models[name][version]``, versions ascending.
     """
 
-    models: Mapping[str, Mapping[int, Model]] = field(default_factory=dict)
+    models: Mapping[str, Mapping[int, AnyModel]] = field(default_factory=dict)
 
     @classmethod
     def load(cls, root: Path, runtime: Runtime, metrics: Metrics) -> Catalogue:
@@ -35,7 +35,7 @@ class Catalogue:
         Raises:
             StartError: If there is nothing to serve.
         """
-        found: dict[str, dict[int, Model]] = {}
+        found: dict[str, dict[int, AnyModel]] = {}
         refused = 0
         for name in names(root):
             for number in versions(root, name):
@@ -48,7 +48,7 @@ class Catalogue:
             raise StartError(f"nothing to serve: {why} under {root}")
         return cls(found)
 
-    def get(self, name: str, version: int | None = None) -> Model:
+    def get(self, name: str, version: int | None = None) -> AnyModel:
         """A model; the newest version if none is given.
 
         Raises:
@@ -69,15 +69,15 @@ class Catalogue:
             )
         return known[version]
 
-    def all(self) -> list[Model]:
+    def all(self) -> list[AnyModel]:
         """Every model, by name and version."""
         return [model for by_version in self.models.values() for model in by_version.values()]
 
 
-def _load_one(folder: Path, label: str, runtime: Runtime, metrics: Metrics) -> Model | None:
+def _load_one(folder: Path, label: str, runtime: Runtime, metrics: Metrics) -> AnyModel | None:
     started = time.perf_counter()
     try:
-        model = Model.load(folder, runtime)
+        model = load(folder, runtime)
     except BundleError as error:
         log.error("refused %s: %s", label, error)  # noqa: TRY400 - the reason is the message
         metrics.loaded(time.perf_counter() - started, "refused")

@@ -29,6 +29,8 @@ def bodies(manifest: Manifest) -> dict[str, dict[str, Any]]:
         "encode": rows,
         "decode": {"z": [[0.0] * manifest.latent_features]},
         "sample": {"n": 3, "seed": 0},
+        "log_prob_bound": rows | {"samples": 1000, "seed": 0},
+        "reconstruct": rows,
         "expectation": {"of": _questions(manifest), "samples": 10_000, "seed": 0},
     }
     return {name: body | given for name, body in known.items() if name in manifest.operations}

@@ -36,16 +36,19 @@ class Lane:
     Attributes:
         run: Maps rows ``(rows, columns)`` to arrays with one entry per row; called in a worker.
         watch: Told of every run.
+        limit: Most rows of one run, where these are fewer than the batcher's.
         waiting: Jobs with rows not yet in a run.
     """
 
     run: Run
     watch: Watch
+    limit: int | None = None
     waiting: deque[Job] = field(default_factory=deque)
     _seconds: dict[int, float] = field(default_factory=dict)
 
     def cut(self, limit: int) -> list[Part]:
         """The next run: at most ``limit`` rows, shared evenly among the waiting jobs."""
+        limit = limit if self.limit is None else min(limit, self.limit)
         jobs: list[Job] = []
         while self.waiting and len(jobs) < limit:
             job = self.waiting.popleft()

@@ -16,8 +16,8 @@ import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from exported.manifest import Manifest
-from service.histogram import LogProbHistogram
-from service.results import OK, STATUSES, Evaluated
+from service.histogram import ScoreHistogram
+from service.results import OK, STATUSES, Codes, Floats
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _SECONDS = (
@@ -39,6 +39,11 @@ _SECONDS = (
 )
 _ROWS = tuple(4**k for k in range(10))
 _MODEL = ("model", "version")
+# The histograms of scores, by what a manifest calls its own.
+_SCORES = {
+    "log_prob": "Log-densities of rows, nats.",
+    "score": "Scores of rows: importance bounds of VAEs, nats; negative errors of autoencoders.",
+}
 # A gauge beside every counter that says when it began: as many series again, of no use here.
 _CREATED = re.compile(r"^(# \w+ )?logdet_\w+_created[ {].*\n", re.MULTILINE)
 
@@ -57,8 +62,11 @@ class Metrics:
         self._define_requests()
         self._define_runs()
         self._define_models()
-        self._log_prob = LogProbHistogram(replica)
-        self.registry.register(self._log_prob)
+        self._scores = {
+            name: ScoreHistogram(f"logdet_{name}", text, replica) for name, text in _SCORES.items()
+        }
+        for histogram in self._scores.values():
+            self.registry.register(histogram)
 
     def request(self, what: tuple[str, str, str, str], code: str, seconds: float) -> None:
         """Count an answered request.
@@ -87,7 +95,8 @@ class Metrics:
         info = (manifest.family, manifest.density, str(len(manifest.features)), digest)
         self._model_info.labels(*key, *info).set(1)
         self._model_ready.labels(*key).set(1)
-        self._log_prob.add(key[1:], manifest.calibration.quantiles.values())
+        scores = self._scores[manifest.SCORES]
+        scores.add(key[1:], manifest.calibration.quantiles.values())
         return ModelMetrics(
             rows={m: self._rows.labels(*key, m) for m in manifest.operations},
             statuses=tuple(self._row_status.labels(*key, s) for s in STATUSES),
@@ -96,7 +105,8 @@ class Metrics:
             batch_requests=self._batch_requests.labels(*key),
             queue_seconds=self._queue_seconds.labels(*key),
             compute_seconds=self._compute_seconds.labels(*key),
-            log_prob=self._log_prob,
+            samples=self._samples.labels(*key),
+            scores=scores,
             key=key[1:],
         )
 
@@ -136,6 +146,7 @@ class Metrics:
     def _define_runs(self) -> None:
         self._rows = self._counter("rows", "Rows answered.", *_MODEL, "method")
         self._row_status = self._counter("row_status", "Rows by status.", *_MODEL, "status")
+        self._samples = self._counter("bound_samples", "Samples that bounds took.", *_MODEL)
         self._executions = self._counter("executions", "Runs of graphs.", *_MODEL)
         self._batch_rows = self._histogram("batch_rows", "Rows of a run.", _ROWS, *_MODEL)
         self._batch_requests = self._histogram(
@@ -183,7 +194,8 @@ class ModelMetrics:
     batch_requests: Histogram
     queue_seconds: Histogram
     compute_seconds: Histogram
-    log_prob: LogProbHistogram
+    samples: Counter
+    scores: ScoreHistogram
     key: tuple[str, ...]
 
     def ran(self, rows: int, requests: int, seconds: float) -> None:
@@ -206,9 +218,13 @@ class ModelMetrics:
             if count:
                 child.inc(count)
 
-    def judged(self, evaluated: Evaluated) -> None:
-        """Put the log-densities of a client's rows into the histogram."""
-        self.log_prob.observe(self.key, evaluated.log_prob[evaluated.status == OK])
+    def judged(self, score: Floats, status: Codes) -> None:
+        """Put the scores of a client's rows into the histogram."""
+        self.scores.observe(self.key, score[status == OK])
+
+    def drew(self, samples: int) -> None:
+        """Count samples that bounds took."""
+        self.samples.inc(samples)
 
 
 def merge(pages: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""One loaded bundle: verified, warmed, and answering in the calling thread.
+"""One loaded flow: verified, warmed, and answering in the calling thread.
 
 The batcher's workers and the command line use the same methods; no server is involved. Every
 method treats rows independently, so that any cut of the rows gives the same answers.
@@ -6,79 +6,60 @@ method treats rows independently, so that any cut of the rows gives the same ans
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from exported import golden
 from exported.base import base_log_prob, base_noise, in_base_support
-from exported.bundle import read_bundle
-from exported.calibration import Calibration
-from exported.manifest import Manifest
+from exported.bundle import Bundle, read_bundle
+from exported.kinds import FlowManifest, expect_flow
+from service.choice import choose_steps
 from service.context import Conditioning
-from service.errors import invalid
+from service.loaded import Loaded
 from service.results import (
     NON_FINITE_INPUT,
     NOT_CONVERGED,
     OK,
     OUT_OF_SUPPORT,
-    Decision,
     Decoded,
     Evaluated,
     Explained,
     Floats,
     Sampled,
 )
-from service.runtime import Arrays, Runtime, Sessions
-from service.status import RowRules, mask, mask_log_prob, settle
-from service.steps import choose
-from service.support import refuse_unsupported
-
-DEFAULT_ALPHA = 0.01
+from service.runtime import Arrays, Runtime
+from service.status import mask, mask_score, settle
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
-    """A bundle whose graphs run here.
+class Model(Loaded[FlowManifest]):
+    """A flow whose graphs run here.
 
     Attributes:
-        manifest: What it is.
-        calibration: Scores that turn a log-density into a p-value.
-        rules: Which rows may be run.
         conditioning: What it is given beside the rows.
-        graphs: Sessions by graph name.
-        provider: Where they run.
     """
 
-    manifest: Manifest
-    calibration: Calibration
-    rules: RowRules
     conditioning: Conditioning
-    graphs: Mapping[str, Sessions]
-    provider: str
 
     @classmethod
     def load(cls, folder: Path, runtime: Runtime) -> Model:
         """Read, verify and warm the bundle in a folder.
 
         Raises:
-            BundleError: If it is missing, not as its manifest says, or does not replay.
+            BundleError: If it is missing, no flow, not as its manifest says, or does not replay.
         """
         bundle = read_bundle(folder)
-        manifest = bundle.manifest
-        refuse_unsupported(manifest)
-        graphs = {
-            name: runtime.load(graph, bundle.graph(name))
-            for name, graph in manifest.graphs.items()
-        }
-        rows = bundle.golden()
-        for _ in range(runtime.sessions):  # sessions take turns, so each one replays and is warm
-            golden.replay(manifest, rows, lambda name, inputs: graphs[name].replay(inputs))
-        rules, given = RowRules.of(manifest.features), Conditioning.of(manifest)
-        return cls(manifest, bundle.calibration(), rules, given, graphs, runtime.provider)
+        return cls.of(expect_flow(bundle.manifest), bundle, runtime)
+
+    @classmethod
+    def of(cls, manifest: FlowManifest, bundle: Bundle, runtime: Runtime) -> Self:
+        """See :meth:`Loaded.of`."""
+        plain = Loaded.of(manifest, bundle, runtime)
+        given = Conditioning.of(manifest)
+        return cls(manifest, plain.calibration, plain.rules, plain.graphs, plain.provider, given)
 
     def evaluate(
         self, x: Floats, context: Floats | None = None, steps: int | None = None
@@ -100,7 +81,7 @@ class Model:
         out = self._run("log_prob", {"x": self.rules.runnable(x, before), **given}, steps)
         status = settle(before, out["log_prob"])
         return Evaluated(
-            log_prob=mask_log_prob(out["log_prob"], status),
+            log_prob=mask_score(out["log_prob"], status),
             z=mask(out["z"], status),
             log_det=mask(out["log_det"], status),
             status=status,
@@ -119,7 +100,7 @@ class Model:
         inputs |= self.conditioning.inputs(whole.status, context)
         terms = self._run("feature_log_prob", inputs, steps)["feature_log_prob"]
         status = settle(whole.status, terms)
-        return Explained(mask_log_prob(whole.log_prob, status), mask(terms, status), status)
+        return Explained(mask_score(whole.log_prob, status), mask(terms, status), status)
 
     def decode(
         self, z: Floats, context: Floats | None = None, steps: int | None = None
@@ -150,7 +131,7 @@ class Model:
         status = settle(before.astype(np.uint8), log_prob)
         lost = (status == NOT_CONVERGED) | ~runs
         known = np.where(lost[:, None], np.asarray(np.nan, x.dtype), x)
-        return Decoded(known, mask_log_prob(log_prob, status), status)
+        return Decoded(known, mask_score(log_prob, status), status)
 
     def emit(self, z: Floats, context: Floats | None = None, steps: int | None = None) -> Decoded:
         """Rows at given latents as a table would hold them: integer columns are whole.
@@ -169,7 +150,7 @@ class Model:
         status = np.where(status == NON_FINITE_INPUT, NOT_CONVERGED, status).astype(np.uint8)
         if context is not None:
             status = self.conditioning.prevail(status, context)
-            log_prob = mask_log_prob(log_prob, status)
+            log_prob = mask_score(log_prob, status)
         return Decoded(x, log_prob, status)
 
     def base_noise(self, seed: int, temperature: float, start: int, stop: int) -> Floats:
@@ -192,30 +173,10 @@ class Model:
         z = self.base_noise(seed, temperature, first_row, first_row + n)
         return Sampled(self.emit(z, context, steps), seed)
 
-    def decide(self, log_prob: Floats, alpha: float | None = None) -> Decision:
-        """Which log-densities are anomalies at a rate of false alarms.
-
-        Without an alpha it is :data:`DEFAULT_ALPHA`, or the smallest that the calibration rows can
-        tell where they are too few for that.
-
-        Raises:
-            ServiceError: If alpha cannot be decided with this bundle's calibration rows.
-        """
-        if alpha is None:
-            alpha = max(DEFAULT_ALPHA, self.calibration.smallest_alpha)
-        try:
-            threshold = self.calibration.threshold(alpha)
-        except ValueError as error:
-            raise invalid(str(error)) from error
-        p_value = self.calibration.p_value(log_prob)
-        return Decision(p_value, p_value <= alpha, threshold, alpha)
-
     def _run(
         self, graph: str, inputs: Arrays, steps: int | None
     ) -> dict[str, NDArray[np.floating]]:
-        chosen = choose(self.manifest, steps)
-        options = {} if chosen is None else {"steps": np.array(chosen)}
-        return self.graphs[graph].run({**inputs, **options})  # type: ignore[return-value]
+        return self.run(graph, inputs, {"steps": choose_steps(self.manifest, steps)})
 
     def _judge_continuous(self, x: Floats) -> NDArray[np.integer]:
         # A decoded integer column lies within half a cell of its whole number.

@@ -15,7 +15,7 @@ import ray
 from ray import serve
 from ray.exceptions import RayError
 
-from exported.manifest import Manifest
+from exported.document import parse_manifest
 from service.banner import announce
 from service.config import ServiceConfig
 from service.errors import StartError
@@ -111,7 +111,7 @@ def _reason() -> str:
 async def _attend(config: ServiceConfig) -> None:
     stop = _stop_signal()
     answers = await _ask("manifests", config.request_timeout_s)
-    announce(config, [Manifest.model_validate_json(m) for m in answers[0]], *_notes(config))
+    announce(config, [parse_manifest(m.encode()) for m in answers[0]], *_notes(config))
     await stop.wait()
     await _drain(config)
 

@@ -72,13 +72,110 @@ class Sampled:
 
 
 @dataclass(frozen=True, slots=True)
+class Made:
+    """Rows that the decoder of an autoencoder made.
+
+    Attributes:
+        x: Shape ``(rows, features)``, in the user's units; NaN where the status is not ok.
+        status: As in :class:`Evaluated`.
+    """
+
+    x: Floats
+    status: Codes
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """Rows drawn from a VAE and their latents.
+
+    Attributes:
+        x: Shape ``(rows, features)``, in the user's units, integer columns whole.
+        z: Shape ``(rows, latent_features)``.
+        status: As in :class:`Evaluated`.
+    """
+
+    x: Floats
+    z: Floats
+    status: Codes
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """Latents of an autoencoder.
+
+    Attributes:
+        z: Shape ``(rows, latent_features)``; NaN where the status is not ok.
+        status: As in :class:`Evaluated`.
+    """
+
+    z: Floats
+    status: Codes
+
+
+@dataclass(frozen=True, slots=True)
+class Posterior:
+    """What a VAE thinks of the latents of rows; NaN where the status is not ok.
+
+    Attributes:
+        mean: Shape ``(rows, latent_features)``, of the Gaussian that the posterior begins with.
+        scale: Shaped alike, its standard deviations.
+        z: Shaped alike: a draw of it, or its centre, carried through the posterior's flow.
+        status: As in :class:`Evaluated`.
+    """
+
+    mean: Floats
+    scale: Floats
+    z: Floats
+    status: Codes
+
+
+@dataclass(frozen=True, slots=True)
+class Reconstructed:
+    """Rows as they come back from their latents; NaN where the status is not ok.
+
+    Attributes:
+        x: Shape ``(rows, features)``, in the user's units.
+        error: Shape ``(rows,)``, root mean square difference in deviations of the features.
+        status: As in :class:`Evaluated`.
+    """
+
+    x: Floats
+    error: Floats
+    status: Codes
+
+
+@dataclass(frozen=True, slots=True)
+class Bounded:
+    """Lower bounds on the log-density of rows, each of shape ``(rows,)``, in nats.
+
+    The bounds are -inf out of support; NaN is what cannot be told.
+
+    Attributes:
+        elbo: Evidence lower bound: the mean of the log weights.
+        elbo_standard_error: Of that mean.
+        importance_bound: Logarithm of the mean weight.
+        standard_error: Of the importance bound.
+        effective_sample_size: As many equal weights would be as good.
+        status: As in :class:`Evaluated`.
+    """
+
+    elbo: Floats
+    elbo_standard_error: Floats
+    importance_bound: Floats
+    standard_error: Floats
+    effective_sample_size: Floats
+    status: Codes
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """Is a row unlikely enough to act on.
 
     Attributes:
-        p_value: Shape ``(rows,)``; NaN where there is no log-density.
+        p_value: Shape ``(rows,)``; NaN where there is no score.
         is_anomaly: Shape ``(rows,)``; meaningless where the p-value is NaN.
-        threshold: Log-density in nats under which a row is an anomaly.
+        threshold: Score under which a row is an anomaly: a log-density or a bound in nats, or a
+            negative error of reconstruction.
         alpha: Accepted rate of false alarms.
     """
 
@@ -90,7 +187,15 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """Evaluated rows and the decision about each."""
+    """Scored rows and the decision about each.
 
-    evaluated: Evaluated
+    Attributes:
+        score: Shape ``(rows,)``: the log-density of a flow, the importance bound of a VAE, the
+            negative error of an autoencoder; -inf out of support, NaN without an answer.
+        status: As in :class:`Evaluated`.
+        decision: About each row.
+    """
+
+    score: Floats
+    status: Codes
     decision: Decision

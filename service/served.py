@@ -1,146 +1,111 @@
-"""A model with its place in the batcher: a lane for each way in which it runs."""
+"""What every served model has: its place in the batcher, its metrics, its limits."""
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from exported.manifest import Manifest
-from service.expectation import Questions
-from service.lanes import Array, Arrays, Lane, Take
+from exported.noise import MAX_SEED
+from service.errors import invalid
+from service.lanes import Arrays, Lane, Take
+from service.loaded import Loaded
 from service.metrics import ModelMetrics
-from service.model import Model
-from service.results import Floats
-from service.steps import choose
+from service.results import Codes, Floats, Scored
+from service.work import Work
+
+MAX_RANDOM_SEED = 2**53 - 1  # a seed drawn here survives JSON readers that know only doubles
+
+L = TypeVar("L", bound=Loaded[Any])
 
 
-@dataclass(frozen=True, slots=True)
-class Lanes:
-    """The ways in which a model runs; rows that share a run share its number of steps.
-
-    A conditional model's rows wait with their context behind them, as one matrix.
-
-    Attributes:
-        evaluate: Lane of :meth:`Model.evaluate`.
-        decode: Lane of :meth:`Model.decode`.
-        emit: Lane of :meth:`Model.emit`.
-        explain: Lane of :meth:`Model.explain`.
-    """
-
-    evaluate: Lane
-    decode: Lane
-    emit: Lane
-    explain: Lane
-
-    @classmethod
-    def of(cls, model: Model, metrics: ModelMetrics, steps: int | None) -> Lanes:
-        """Lanes at one number of steps, None for a model without a solver."""
-        given = len(model.manifest.context_features)
-
-        def evaluate(rows: Array) -> Arrays:
-            out = model.evaluate(*_apart(rows, given), steps)
-            return out.log_prob, out.z, out.log_det, out.status
-
-        def decode(rows: Array) -> Arrays:
-            out = model.decode(*_apart(rows, given), steps)
-            return out.x, out.log_prob, out.status
-
-        def emit(rows: Array) -> Arrays:
-            out = model.emit(*_apart(rows, given), steps)
-            return out.x, out.log_prob, out.status
-
-        def explain(rows: Array) -> Arrays:
-            out = model.explain(*_apart(rows, given), steps)
-            return out.log_prob, out.terms, out.status
-
-        return cls(*(Lane(run, metrics) for run in (evaluate, decode, emit, explain)))
-
-
-@dataclass(frozen=True, slots=True)
-class Served:
-    """A model with its lanes and its metrics.
-
-    Attributes:
-        model: The loaded bundle.
-        metrics: Its series.
-        columns: Names of the values of a row.
-        latents: Names of the values of a latent row, for messages.
-        by_steps: Lanes at each number of steps; those of None for a model without a solver.
-    """
-
-    model: Model
-    metrics: ModelMetrics
-    columns: tuple[str, ...]
-    latents: tuple[str, ...]
-    by_steps: Mapping[int | None, Lanes]
-
-    @classmethod
-    def of(cls, model: Model, metrics: ModelMetrics) -> Served:
-        """Lanes for every number of steps that the model offers."""
-        manifest = model.manifest
-        columns = tuple(feature.name for feature in manifest.features)
-        latents = tuple(f"z{i}" for i in range(manifest.latent_features))
-        by_steps = {steps: Lanes.of(model, metrics, steps) for steps in _offered(manifest)}
-        return cls(model, metrics, columns, latents, by_steps)
-
-    def lanes(self, steps: int | None = None) -> Lanes:
-        """The lanes at a number of steps, the model's default if None.
-
-        Raises:
-            ServiceError: ``invalid_input`` if the model does not offer that number.
-        """
-        return self.by_steps[choose(self.model.manifest, steps)]
-
-
-def rows_of(x: Floats, context: Floats | None) -> Take:
-    """Gives rows for a lane, each with its context behind it where there is one."""
-    if context is None:
-        return lambda start, stop: x[start:stop]
-    return lambda start, stop: np.hstack([x[start:stop], context[start:stop]])
-
-
-def noise_of(
-    model: Model, seed: int, temperature: float, context: Floats | None
-) -> tuple[int, Take]:
-    """Bytes of a row of latents, and what gives those of a seed for a lane; see :func:`rows_of`.
+class Served(Generic[L]):
+    """A model whose operations run in shared batches; each kind adds its own.
 
     Args:
-        model: Whose latents.
-        seed: Draws them.
-        temperature: See :meth:`Model.base_noise`.
-        context: A row for each of them, or None.
+        model: The loaded bundle.
+        metrics: Its series.
+        work: Where it runs.
+
+    Attributes:
+        columns: Names of the values of a row.
+        latents: Names of the values of a latent row, for messages.
     """
 
-    def take(start: int, stop: int) -> Floats:
-        z = model.base_noise(seed, temperature, start, stop)
-        return z if context is None else np.hstack([z, context[start:stop]])
+    def __init__(self, model: L, metrics: ModelMetrics, work: Work) -> None:
+        self.model = model
+        self.metrics = metrics
+        self.work = work
+        manifest = model.manifest
+        self.name: str = manifest.name
+        self.columns = tuple(feature.name for feature in manifest.features)
+        self.latents = tuple(f"z{i}" for i in range(manifest.latent_features))
 
-    columns = model.manifest.latent_features + len(model.manifest.context_features)
-    return columns * np.dtype(np.float64).itemsize, take
+    def told(self) -> Mapping[str, object]:
+        """What every answer begins with."""
+        manifest = self.model.manifest
+        return {"model": self.name, "version": manifest.version, "density": manifest.density}
+
+    def check_count(self, count: int, operation: str) -> None:
+        """Refuse more rows than one request may have.
+
+        Raises:
+            ServiceError: ``too_large``.
+        """
+        self.work.check_count(count, self.name, operation)
+
+    async def _rows(self, operation: str, lane: Lane, rows: Floats) -> Arrays:
+        """Answer about rows, counted; the last array is their status."""
+        self.check_count(len(rows), operation)
+        return await self._run(operation, lane, len(rows), rows[0].nbytes, taken(rows))
+
+    async def _run(
+        self, operation: str, lane: Lane, rows: int, row_bytes: int, take: Take
+    ) -> Arrays:
+        with self.work.in_flight():
+            out = await self.work.run(lane, rows, row_bytes, take)
+        self.metrics.answered(operation, out[-1])
+        return out
+
+    def _scored(self, score: Floats, status: Codes, alpha: float | None) -> Scored:
+        self.metrics.judged(score, status)
+        return Scored(score, status, self.model.decide(score, alpha))
 
 
-def keeping(emit: Lane, questions: Questions) -> Lane:
-    """A lane of one request, which keeps of the rows drawn what its questions need.
+def taken(rows: Floats) -> Take:
+    """Gives rows for a lane."""
+    return lambda start, stop: rows[start:stop]
 
-    Its runs give the arrays of :class:`Kept` and the status; whole rows end with each run, so that
-    many samples of many features take no more memory than what is asked of them.
+
+def beside(rows: Floats, more: Take | None) -> Take:
+    """Gives rows for a lane, each with what belongs to it behind it where there is something."""
+    if more is None:
+        return taken(rows)
+    return lambda start, stop: np.hstack([rows[start:stop], more(start, stop)])
+
+
+def settle_seed(seed: int | None) -> int:
+    """The seed, or one drawn.
+
+    Raises:
+        ServiceError: ``invalid_input`` if it is not one.
     """
-
-    def run(rows: Array) -> Arrays:
-        x, _, status = emit.run(rows)
-        kept = questions.keep(x)
-        return kept.values, kept.inside, status
-
-    return Lane(run, emit.watch)
+    if seed is None:
+        return secrets.randbelow(MAX_RANDOM_SEED)
+    if not 0 <= seed <= MAX_SEED:
+        raise invalid(f"expected 'seed' between 0 and {MAX_SEED}, got {seed}")
+    return seed
 
 
-def _apart(rows: Array, given: int) -> tuple[Array, Array | None]:
-    return (rows[:, :-given], rows[:, -given:]) if given else (rows, None)
+def check_drawing(n: int, temperature: float) -> None:
+    """Refuse a number of rows or a temperature at which nothing can be drawn.
 
-
-def _offered(manifest: Manifest) -> tuple[int | None, ...]:
-    if manifest.steps is None:
-        return (None,)
-    return tuple(choice.steps for choice in manifest.steps.offered)
+    Raises:
+        ServiceError: ``invalid_input``.
+    """
+    if n < 1:
+        raise invalid(f"expected 'n' to be at least 1, got {n}")
+    if not 0.0 <= temperature < np.inf:
+        raise invalid(f"expected 'temperature' to be finite and not negative, got {temperature}")

@@ -84,6 +84,13 @@ class RowRules:
         whole = np.where(x == self.high + 0.5, self.high, np.floor(x + 0.5))
         return np.where(self.integer, whole, x).astype(x.dtype)
 
+    def whole(self, x: Floats) -> Floats:
+        """Drawn rows as a table would hold them: integer columns whole and in their support."""
+        if not self.integer.any():
+            return x
+        whole = np.clip(np.floor(x + 0.5), self.low, self.high)
+        return np.where(self.integer, whole, x).astype(x.dtype)
+
 
 def settle(status: Codes, *outputs: Floats) -> Codes:
     """Status after the graphs have run: an ok row with a non-finite output has not converged."""
@@ -101,7 +108,7 @@ def mask(values: Floats, status: Codes) -> Floats:
     return np.where(keep, values, np.asarray(np.nan, values.dtype))
 
 
-def mask_log_prob(log_prob: Floats, status: Codes) -> Floats:
-    """Log-densities with -inf out of support and NaN where there is no answer."""
-    masked = mask(log_prob, status)
+def mask_score(score: Floats, status: Codes) -> Floats:
+    """Log-densities, or what stands for them: -inf out of support, NaN without an answer."""
+    masked = mask(score, status)
     return np.where(status == OUT_OF_SUPPORT, np.asarray(-np.inf, masked.dtype), masked)

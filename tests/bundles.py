@@ -18,7 +18,7 @@ from exported.arrays import write_arrays
 from exported.bundle import describe_file, write_bundle
 from exported.calibration import Calibration
 from exported.golden import pack
-from exported.manifest import OPERATIONS, Manifest
+from exported.kinds import FlowManifest
 
 NAMES = ("pressure", "flow", "count", "site")
 MEAN = np.array([10.0, -3.0, 40.0])
@@ -94,7 +94,7 @@ def _manifest(
     operations: tuple[str, ...],
     contents: Mapping[str, bytes],
     calibration: Calibration,
-) -> Manifest:
+) -> FlowManifest:
     tolerance = {"absolute": 1e-3, "relative": 1e-5}
 
     def tensor(name: str, *columns: int) -> dict[str, Any]:
@@ -110,7 +110,7 @@ def _manifest(
         }
 
     error = {"median": 1e-7, "p999": 1e-6, "max": 1e-5}
-    return Manifest.model_validate(
+    return FlowManifest.model_validate(
         {
             "format_version": 1,
             "name": name,
@@ -129,7 +129,9 @@ def _manifest(
                 ),
                 "decode": graph("decode", [tensor("z", 3)], [tensor("x", 4), tensor("log_det")]),
             },
-            "operations": {key: OPERATIONS.get(key, "log_prob") for key in operations},
+            "operations": {
+                key: FlowManifest.OPERATIONS.get(key, "log_prob") for key in operations
+            },
             "golden": describe_file("golden.npz", contents["golden.npz"]),
             "calibration": {
                 "artifact": describe_file("calibration.npz", contents["calibration.npz"]),

@@ -9,6 +9,7 @@ import pytest
 
 from tests.bundles import write_gaussian
 from tests.engines import Running, on_ray
+from tests.latents import write_autoencoder, write_vae
 from tests.variants import write_conditional, write_ordered, write_stepped
 
 
@@ -22,6 +23,9 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_conditional(root, "given")
     write_stepped(root, "stepped")
     write_ordered(root, "ordered")
+    write_vae(root, "vae")
+    write_vae(root, "plain", has_depth=False)
+    write_autoencoder(root, "auto")
     return root
 
 

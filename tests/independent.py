@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from exported.arrays import write_arrays
 from exported.bundle import describe_file, read_bundle, write_bundle
 from exported.golden import pack
-from exported.manifest import Manifest
+from exported.kinds import FlowManifest
 from tests.bundles import write_gaussian
 
 CENTRE, SCALE = 10.0, 2.0
@@ -48,7 +48,7 @@ def write_independent(root: Path, name: str, features: int) -> Path:
                 tensor["shape"] = [-1, features]
     for entry in (document["golden"], *(g["artifact"] for g in document["graphs"].values())):
         entry |= describe_file(entry["file"], contents[entry["file"]]).model_dump()
-    return write_bundle(root, Manifest.model_validate_json(json.dumps(document)), contents)
+    return write_bundle(root, FlowManifest.model_validate_json(json.dumps(document)), contents)
 
 
 def _sizes(name: str, features: int) -> dict[str, Any]:

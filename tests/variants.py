@@ -17,7 +17,7 @@ from onnx import GraphProto, TensorProto, helper, numpy_helper
 from exported.arrays import write_arrays
 from exported.bundle import Bundle, describe_file, read_bundle, write_bundle
 from exported.golden import pack
-from exported.manifest import Manifest
+from exported.kinds import FlowManifest
 from tests.bundles import (
     COUNT_RANGE,
     COVARIANCE,
@@ -137,7 +137,7 @@ def write_ordered(root: Path, name: str = "ordered", version: int = 1) -> Path:
     document["operations"][key] = key
     contents = dict(plain.contents) | {f"{key}.onnx": content, "golden.npz": write_arrays(golden)}
     document["golden"] |= describe_file("golden.npz", contents["golden.npz"]).model_dump()
-    manifest = Manifest.model_validate_json(json.dumps(document))
+    manifest = FlowManifest.model_validate_json(json.dumps(document))
     return write_bundle(root, manifest, contents)
 
 
@@ -175,7 +175,7 @@ def _write(
     describe(document)
     for entry in (document["golden"], *(g["artifact"] for g in document["graphs"].values())):
         entry |= describe_file(entry["file"], contents[entry["file"]]).model_dump()
-    manifest = Manifest.model_validate_json(json.dumps(document))
+    manifest = FlowManifest.model_validate_json(json.dumps(document))
     return write_bundle(root, manifest, contents)
 
 

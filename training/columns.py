@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -168,23 +168,29 @@ def describe_columns(
         names: Column names.
         train: Training rows, shape ``(rows, columns)``.
         continuous: Columns declared continuous although all their values are whole.
-        bounds: Declared ranges by column; an end that is None is open.
+        bounds: Declared ranges by column; an end that is None is open. None where the model has
+            no use for any, and nobody is told to declare one.
 
     Raises:
         ValueError: If a declared column does not exist, a value is beyond float32 or its bounds,
             or no column varies.
     """
-    bounds = bounds or {}
+    declared = bounds or {}
     refuse_unknown(continuous, names, "declared continuous but")
-    refuse_unknown(bounds, names, "given bounds but")
+    refuse_unknown(declared, names, "given bounds but")
     huge = [n for n, size in zip(names, np.abs(train).max(axis=0), strict=True) if size > MAX_SIZE]
     if huge:
         raise ValueError(f"expected values up to {MAX_SIZE:.2g}, got larger ones in {huge[0]!r}")
     notes = _collinear_notes(names, train)
     described = tuple(
-        _describe(name, train[:, i], name in continuous, bounds.get(name), notes.get(name, ()))
+        _describe(name, train[:, i], name in continuous, declared.get(name), notes.get(name, ()))
         for i, name in enumerate(names)
     )
+    if bounds is not None:
+        described = tuple(
+            replace(column, notes=column.notes + _bound_notes(column, train[:, i]))
+            for i, column in enumerate(described)
+        )
     if all(column.constant for column in described):
         raise ValueError("expected at least one column that varies, all are constant")
     return Columns(described)
@@ -212,8 +218,6 @@ def _describe(
         middle = ends.opened(values)
         opened = float(np.median(middle)), _robust_scale(middle, float(middle.std()), 0.0)
         notes += (str(ends),)
-    elif kind == "continuous":
-        notes += _bound_notes(name, values, scale)
     tightness = _likeliest_tightness((middle - opened[0]) / opened[1])
     return Column(
         name, kind, False, low, high, centre, scale, tightness, deviation, notes, ends, opened
@@ -227,8 +231,11 @@ def _robust_scale(values: NDArray[np.float64], deviation: float, least: float) -
     return min(max(spread, floor, least), max(deviation, floor))
 
 
-def _bound_notes(name: str, values: NDArray[np.float64], scale: float) -> tuple[str, ...]:
-    low, high = float(values.min()), float(values.max())
+def _bound_notes(column: Column, values: NDArray[np.float64]) -> tuple[str, ...]:
+    """What suggests that a column has an end which nobody declared."""
+    if column.constant or column.kind != "continuous" or column.interval is not None:
+        return ()
+    name, low, high = column.name, column.low, column.high
     notes = [
         f"{share:.0%} of the rows at the {end} end, {edge:g}"
         for end, edge in (("low", low), ("high", high))
@@ -236,7 +243,7 @@ def _bound_notes(name: str, values: NDArray[np.float64], scale: float) -> tuple[
     ]
     if 0.0 <= low <= NEAR_EDGE and 1.0 - NEAR_EDGE <= high <= 1.0:
         notes.append(f"bounded by 0 and 1, modelled as open (bounds: {{{name}: [0, 1]}})")
-    elif 0.0 <= low < NEAR_ZERO * scale:
+    elif 0.0 <= low < NEAR_ZERO * column.scale:
         notes.append(f"bounded below by 0, modelled as open (bounds: {{{name}: [0, null]}})")
     return tuple(notes)
 

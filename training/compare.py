@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exported.bundle import Bundle, read_bundle
+from exported.kinds import expect_flow
 from training.datasets import load
 from training.prepared import Prepared, prepare
 from training.recipes import Recipe
@@ -66,18 +67,18 @@ class Subject:
 
         Raises:
             ValueError: If it was trained on a file.
+        BundleInvalidError: If it is no flow.
         """
         bundle = read_bundle(folder)
-        recipe = Recipe.model_validate(bundle.manifest.provenance.recipe)
+        manifest = expect_flow(bundle.manifest)
+        recipe = Recipe.model_validate(manifest.provenance.recipe)
         if recipe.data is None:
-            raise ValueError(
-                f"{bundle.manifest.name} was trained on a file, not on a data set by name"
-            )
+            raise ValueError(f"{manifest.name} was trained on a file, not on a data set by name")
         if recipe.context:
-            raise ValueError(f"{bundle.manifest.name} is conditional: mixtures know no context")
-        steps = None if bundle.manifest.steps is None else bundle.manifest.steps.default
+            raise ValueError(f"{manifest.name} is conditional: mixtures know no context")
+        steps = None if manifest.steps is None else manifest.steps.default
         run = Runner({"log_prob": bundle.graph("log_prob")}, steps)
-        wide = bundle.manifest.graphs["log_prob"].inputs[0].datatype == "FP64"
+        wide = manifest.graphs["log_prob"].inputs[0].datatype == "FP64"
 
         def log_prob(rows: Rows) -> NDArray[np.float64]:
             x = rows.astype(np.float64 if wide else np.float32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,38 +12,38 @@ from numpy.typing import NDArray
 from exported.accuracy import Accuracy, StepChoices
 from exported.bundle import describe_file
 from exported.calibration import Calibration
+from exported.kinds import FlowManifest
 from exported.manifest import (
     FORMAT_VERSION,
-    OPERATIONS,
     CalibrationSummary,
     DataType,
     Feature,
     Graph,
-    Manifest,
     OutputTensor,
     Provenance,
     Tensor,
 )
-from training.columns import Column
+from training.columns import Column, Columns
 from training.evaluate import held_out
 from training.flow import Flow
-from training.measure import Measured
+from training.measure import Tolerances
 from training.onnx_export import OPSET, GraphSpec
 from training.prepared import Prepared
 from training.provenance import git_commit, library_versions, now
 from training.recipes import Recipe
 
+# Outputs in the user's own units, which have the type of the rows that go in.
+RAW_ROWS = ("x", "reconstruction")
 DATATYPES: dict[str, DataType] = {"float32": "FP32", "float64": "FP64", "int64": "INT64"}
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
-    """A finished fit, ready to be published.
+class Facts:
+    """What a manifest tells of a finished fit, whatever was fitted.
 
     Attributes:
         recipe: What was asked for.
         prepared: The data.
-        density: The whole flow on raw modelled columns, float64.
         data_name: Of the table.
         data_sha256: Of the table.
         seconds: Time of the fit, by the recipe's clock.
@@ -51,11 +52,21 @@ class Trained:
 
     recipe: Recipe
     prepared: Prepared
-    density: Flow
     data_name: str
     data_sha256: str
     seconds: float
     command: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trained(Facts):
+    """A finished fit of a flow, ready to be published.
+
+    Attributes:
+        density: The whole flow on raw modelled columns, float64.
+    """
+
+    density: Flow
 
 
 def describe(
@@ -64,7 +75,7 @@ def describe(
     graphs: Mapping[str, Graph],
     accuracy: tuple[Accuracy, StepChoices | None],
     files: tuple[Mapping[str, bytes], Calibration],
-) -> Manifest:
+) -> FlowManifest:
     """The manifest.
 
     Args:
@@ -74,53 +85,70 @@ def describe(
         accuracy: What was measured; of each number of steps where these can be chosen.
         files: The bundle's contents, and the calibration among them.
     """
-    contents, calibration = files
     measured, steps = accuracy
     features = len(trained.prepared.columns.modelled)
-    return Manifest(
-        format_version=FORMAT_VERSION,
-        name=trained.recipe.name,
-        version=version,
+    return FlowManifest(
+        **common(trained, version, graphs, files),
         family=trained.recipe.model.family,
         density="exact",
         density_tolerance=_tolerance(measured, steps),
-        features=tuple(map(_feature, trained.prepared.columns.all)),
         context_features=tuple(map(_feature, trained.prepared.context.all)),
-        image=trained.prepared.image,
         latent_features=features,
         base=trained.density.base.describe(features),
-        graphs=dict(graphs),
-        operations={name: graph for name, graph in OPERATIONS.items() if graph in graphs},
-        golden=describe_file("golden.npz", contents["golden.npz"]),
-        calibration=CalibrationSummary(
+        operations={
+            name: graph for name, graph in FlowManifest.OPERATIONS.items() if graph in graphs
+        },
+        accuracy=measured,
+        steps=steps,
+        held_out=held_out(trained.density, trained.prepared),
+    )
+
+
+def common(
+    facts: Facts,
+    version: int,
+    graphs: Mapping[str, Graph],
+    files: tuple[Mapping[str, bytes], Calibration],
+) -> dict[str, Any]:
+    """The fields that the manifests of all kinds have; arguments are those of :func:`describe`."""
+    contents, calibration = files
+    return {
+        "format_version": FORMAT_VERSION,
+        "name": facts.recipe.name,
+        "version": version,
+        "features": tuple(map(_feature, facts.prepared.columns.all)),
+        "image": facts.prepared.image,
+        "graphs": dict(graphs),
+        "golden": describe_file("golden.npz", contents["golden.npz"]),
+        "calibration": CalibrationSummary(
             artifact=describe_file("calibration.npz", contents["calibration.npz"]),
             rows=len(calibration.scores),
             quantiles=calibration.quantiles(),
         ),
-        accuracy=measured,
-        steps=steps,
-        held_out=held_out(trained.density, trained.prepared),
-        provenance=_provenance(trained),
-    )
+        "provenance": _provenance(facts),
+    }
 
 
 def describe_graphs(
     specs: Mapping[str, GraphSpec],
     contents: Mapping[str, bytes],
     golden: Mapping[str, NDArray[np.generic]],
-    measured: Measured,
+    tolerances: Tolerances,
+    columns: Columns,
 ) -> dict[str, Graph]:
     """The manifest's entries of exported graphs, their shapes taken from the golden rows."""
-    rows_type = DATATYPES[golden["log_prob.in.x"].dtype.name]
+    rows_type = DATATYPES[columns.dtype().__name__]
     graphs = {}
     for name, spec in specs.items():
-        inputs = [_tensor(t, golden[f"{name}.in.{t}"]) for t in spec.inputs]
+        inputs = [
+            _tensor(t, golden[f"{name}.in.{t}"], free=t in spec.samples) for t in spec.inputs
+        ]
         outputs = [
             OutputTensor(
                 name=t,
-                datatype=rows_type if t == "x" else "FP32",
-                shape=(-1, *golden[f"{name}.out.{t}"].shape[1:]),
-                tolerance=measured.tolerances[name, t],
+                datatype=rows_type if t in RAW_ROWS else "FP32",
+                shape=_shape(golden[f"{name}.out.{t}"], free=t in spec.samples),
+                tolerance=tolerances[name, t],
             )
             for t in spec.outputs
         ]
@@ -143,8 +171,14 @@ def _tolerance(measured: Accuracy, steps: StepChoices | None) -> float:
     return max(measured.log_prob_error.max, served.log_prob_error.max)
 
 
-def _tensor(name: str, value: NDArray[np.generic]) -> Tensor:
-    return Tensor(name=name, datatype=DATATYPES[value.dtype.name], shape=(-1, *value.shape[1:]))
+def _tensor(name: str, value: NDArray[np.generic], *, free: bool) -> Tensor:
+    shape = _shape(value, free=free)
+    return Tensor(name=name, datatype=DATATYPES[value.dtype.name], shape=shape)
+
+
+def _shape(value: NDArray[np.generic], *, free: bool) -> tuple[int, ...]:
+    """With a free axis of rows, and where it is said one of samples."""
+    return (-1, -1, *value.shape[2:]) if free else (-1, *value.shape[1:])
 
 
 def _feature(column: Column) -> Feature:
@@ -160,17 +194,17 @@ def _feature(column: Column) -> Feature:
     )
 
 
-def _provenance(trained: Trained) -> Provenance:
+def _provenance(facts: Facts) -> Provenance:
     return Provenance(
         created=now(),
-        command=trained.command,
-        recipe=trained.recipe.model_dump(mode="json"),
-        seed=trained.recipe.seed,
-        data_name=trained.data_name,
-        data_sha256=trained.data_sha256,
-        rows=trained.prepared.split.counts(),
-        split=trained.prepared.split.description,
+        command=facts.command,
+        recipe=facts.recipe.model_dump(mode="json"),
+        seed=facts.recipe.seed,
+        data_name=facts.data_name,
+        data_sha256=facts.data_sha256,
+        rows=facts.prepared.split.counts(),
+        split=facts.prepared.split.description,
         versions=library_versions(),
         git_commit=git_commit(),
-        training_seconds=round(trained.seconds, 3),
+        training_seconds=round(facts.seconds, 3),
     )

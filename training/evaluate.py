@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from exported.manifest import HeldOut
+from exported.accuracy import HeldOut
 from training.bijections import Chain
 from training.chunks import rows_at_once
 from training.flow import Flow
@@ -96,18 +97,26 @@ class Separation:
 
 def separation(density: Flow, prepared: Prepared) -> Separation | None:
     """Separation of the labelled anomalies by log_prob; None when there are none."""
+    split = prepared.split
+    return separated_by(
+        lambda rows: served_log_prob(density, prepared, rows), split.test, split.anomalies
+    )
+
+
+def separated_by(
+    score: Callable[[Examples], NDArray[np.float64]], test: Examples, anomalies: Examples
+) -> Separation | None:
+    """Separation by a score that is low for anomalies; None when there are none."""
     from sklearn.metrics import average_precision_score, roc_auc_score
 
-    anomalies = prepared.split.anomalies
     if not len(anomalies):
         return None
-    test = prepared.split.test
     is_anomaly = np.arange(len(test) + len(anomalies)) >= len(test)
     # Finite, because scikit-learn takes no infinities; the order is what counts.
-    nats = [served_log_prob(density, prepared, part) for part in (test, anomalies)]
-    score = np.minimum(-np.concatenate(nats), np.finfo(np.float64).max)
+    scores = np.concatenate([score(part) for part in (test, anomalies)])
+    unlikely = np.minimum(-scores, np.finfo(np.float64).max)
     return Separation(
         anomalies=len(anomalies),
-        auroc=float(roc_auc_score(is_anomaly, score)),
-        average_precision=float(average_precision_score(is_anomaly, score)),
+        auroc=float(roc_auc_score(is_anomaly, unlikely)),
+        average_precision=float(average_precision_score(is_anomaly, unlikely)),
     )

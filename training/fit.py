@@ -6,17 +6,21 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from training.checkpoint import FitState
 from training.chunks import rows_at_once
-from training.flow import Flow
-from training.objectives import Objective, objective_of, validation_rows
+from training.objectives import Objective
 from training.prepared import FlowInput, Prepared
-from training.recipes import FitConfig, Recipe
+from training.recipes import FitConfig
 from training.streams import Stream
+from training.trainee import Trainee
+
+T = TypeVar("T", bound=Trainee)
 
 # Most rows that set the data-dependent first scales.
 INITIAL_ROWS = 4096
@@ -49,9 +53,9 @@ class EpochReport:
 
 
 def fit(
-    flow: Flow,
+    model: T,
     prepared: Prepared,
-    recipe: Recipe,
+    how: tuple[FitConfig, Objective[T]],
     state: FitState,
     save: Callable[[FitState], None],
     report: Callable[[EpochReport], None],
@@ -61,9 +65,9 @@ def fit(
     The state is saved after every epoch, so an interruption loses at most one.
 
     Args:
-        flow: Fresh layers; holds the best parameters when done.
+        model: Fresh; holds the best parameters when done.
         prepared: The data.
-        recipe: Its ``fit`` section says how.
+        how: The recipe's ``fit`` section, and the loss.
         state: A fresh one, or a checkpoint's to go on from.
         save: Keeps the state; called after every epoch.
         report: Called after every epoch.
@@ -71,48 +75,51 @@ def fit(
     Raises:
         ValueError: If the likelihood diverges.
     """
-    config, objective = recipe.fit, objective_of(recipe.model)
-    held_back = prepared.split.validation[: validation_rows(flow)]
+    config, objective = how
+    held_back = prepared.split.validation[: objective.validation_rows(model)]
     validation = prepared.flow_input(held_back, prepared.noise(Stream.VALIDATION))
     optimiser = torch.optim.AdamW(
-        flow.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
     )
     if state.epoch:
-        flow.load_state_dict(state.parameters)
+        model.load_state_dict(state.parameters)
         optimiser.load_state_dict(state.optimiser)
         state.finished = _is_over(state, config)
     else:
-        _initialise(flow, prepared)
+        _initialise(model, prepared)
     clock = _Clock(state.seconds, config)
     while not state.finished:
-        train_nats = _epoch(flow, optimiser, prepared, (config, objective), (state, clock))
-        validation_nats = mean_nats(flow, validation)
+        train_nats = _epoch(model, optimiser, prepared, how, (state, clock))
+        noise = prepared.noise(Stream.VALIDATION, 1)  # The same in every epoch.
+        validation_nats = mean_nats(objective, model, validation, noise)
         state.seconds = clock.seconds()
-        state.parameters = {name: value.clone() for name, value in flow.state_dict().items()}
+        state.parameters = {name: value.clone() for name, value in model.state_dict().items()}
         _note_best(state, validation_nats)
         state.optimiser = optimiser.state_dict()
         state.finished = _is_over(state, config)
         save(state)
         report(_report(state, config, train_nats, validation_nats))
-    flow.load_state_dict(state.best)
+    model.load_state_dict(state.best)
     return state
 
 
 @torch.no_grad()
-def mean_nats(flow: Flow, rows: FlowInput) -> float:
-    """Mean log-likelihood of preprocessed rows in the user's units, nats per row."""
+def mean_nats(
+    objective: Objective[T], model: T, rows: FlowInput, noise: np.random.Generator
+) -> float:
+    """Mean of the objective's nats over preprocessed rows, in the user's units, nats per row."""
     nats = []
     step = rows_at_once(rows.x.shape[1])
     for start in range(0, len(rows), step):
         part = rows[start : start + step]
-        nats.append(flow(part.x, part.context))
+        nats.append(objective.nats(model, part, noise))
     return float((torch.cat(nats) + rows.log_det).double().mean())
 
 
-def _initialise(flow: Flow, prepared: Prepared) -> None:
+def _initialise(model: Trainee, prepared: Prepared) -> None:
     rows = prepared.split.train[: min(INITIAL_ROWS, rows_at_once(len(prepared.columns.modelled)))]
     first = prepared.flow_input(rows, prepared.noise(Stream.BATCHES))
-    flow.bijection.initialise(first.x, first.context)
+    model.initialise(first.x, first.context)
 
 
 class _Clock:
@@ -127,10 +134,10 @@ class _Clock:
 
 
 def _epoch(
-    flow: Flow,
+    model: T,
     optimiser: torch.optim.Optimizer,
     prepared: Prepared,
-    how: tuple[FitConfig, Objective],
+    how: tuple[FitConfig, Objective[T]],
     so_far: tuple[FitState, _Clock],
 ) -> float | None:
     """The objective's passes over the training rows, or what the time allows of them.
@@ -153,7 +160,8 @@ def _epoch(
             state.step / (config.epochs * len(batches)), state.seconds / config.max_seconds
         )
         _set_learning_rate(optimiser, config, progress)
-        nats.append(_step(flow, optimiser, objective(flow, rows[batch], drawn), config))
+        loss = objective(model, rows[batch], drawn, state.epoch)
+        nats.append(_step(model, optimiser, loss, config))
         state.step += 1
         if clock.seconds() >= config.max_seconds:
             break
@@ -177,11 +185,13 @@ def _batches(config: FitConfig, order: Tensor) -> list[Tensor]:
     return batches[:-1] if short else batches
 
 
-def _step(flow: Flow, optimiser: torch.optim.Optimizer, loss: Tensor, config: FitConfig) -> float:
+def _step(
+    model: Trainee, optimiser: torch.optim.Optimizer, loss: Tensor, config: FitConfig
+) -> float:
     """One step down a loss, which is returned negated; NaN, and no step, without a gradient."""
     optimiser.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
-    norm = torch.nn.utils.clip_grad_norm_(flow.parameters(), config.clip_norm)
+    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
     if not math.isfinite(norm.item()):
         return math.nan
     optimiser.step()

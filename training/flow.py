@@ -6,15 +6,16 @@ import copy
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from training.bases import BaseDensity, StandardNormal
 from training.bijections import Bijection, Chain, Linear
 from training.bijections.orthonormal import fix
 from training.masked import unmask
+from training.trainee import Trainee
 
 
-class Flow(nn.Module):
+class Flow(Trainee):
     r"""The density :math:`\log p(x) = \log p_z(z) + \log|\det \partial z / \partial x|`.
 
     Args:
@@ -37,6 +38,10 @@ class Flow(nn.Module):
         z, log_det = self.bijection.encode(x, context)
         log_prob: Tensor = self.base.log_prob(z) + log_det
         return log_prob
+
+    def initialise(self, x: Tensor, context: Tensor | None = None) -> None:
+        """See :meth:`Trainee.initialise`."""
+        self.bijection.initialise(x, context)
 
     def has_terms(self) -> bool:
         """Whether :meth:`feature_log_prob` exists: one feature order, and a factorised base."""

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -16,12 +15,11 @@ from training.bijections import Bijection, Chain, Standardise
 from training.bijections.continuous import is_continuous, stepped
 from training.columns import Columns
 from training.flow import Flow, folded
+from training.graph_ends import EXAMPLE_ROWS, FromRows, ToRows, example_rows, in_input_type
 from training.onnx_export import GraphSpec
 from training.prepared import Prepared
 from training.terms import FeatureLogProbGraph
 
-# Rows of the example that is traced; any number above one leaves the batch axis free.
-EXAMPLE_ROWS = 3
 # Steps of the example; exported graphs take any number.
 EXAMPLE_STEPS = 8
 
@@ -47,72 +45,36 @@ class ContextInput(nn.Module):
 class LogProbGraph(nn.Module):
     """Raw rows ``(batch, columns)`` to ``log_prob``, ``z`` and ``log_det``."""
 
-    modelled: Tensor
-
     def __init__(
-        self,
-        columns: Columns,
-        units: Standardise,
-        layers: Chain,
-        base: BaseDensity,
-        context: ContextInput | None,
+        self, rows: FromRows, layers: Chain, base: BaseDensity, context: ContextInput | None
     ) -> None:
         super().__init__()
-        self.units, self.layers, self.base = units, layers, base
-        self.context = context
-        self.selects = any(column.constant for column in columns.all)
-        self.register_buffer("modelled", torch.tensor(columns.modelled_index))
+        self.rows, self.layers, self.base, self.context = rows, layers, base, context
 
     def forward(
         self, x: Tensor, context: Tensor | None = None, steps: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """See the class."""
-        if self.selects:
-            x = torch.index_select(x, 1, self.modelled)
-        scaled, units_log_det = self.units.encode(x)
-        z, log_det = _at(self.layers, steps).encode(
-            scaled.float(), _conditions(self.context, context)
-        )
-        log_det = log_det + units_log_det.float()
+        scaled, units_log_det = self.rows(x)
+        z, log_det = _at(self.layers, steps).encode(scaled, _conditions(self.context, context))
+        log_det = log_det + units_log_det
         return self.base.log_prob(z) + log_det, z, log_det
 
 
 class DecodeGraph(nn.Module):
     """Latent rows ``(batch, features)`` to raw rows ``x`` and ``log_det``."""
 
-    constants: Tensor
-    order: Tensor
-    edges: Tensor
-
-    def __init__(
-        self, columns: Columns, units: Standardise, layers: Chain, context: ContextInput | None
-    ) -> None:
+    def __init__(self, rows: ToRows, layers: Chain, context: ContextInput | None) -> None:
         super().__init__()
-        self.units, self.layers, self.context = units, layers, context
-        constant = [i for i, column in enumerate(columns.all) if column.constant]
-        values = [columns.all[i].low for i in constant]
-        order = sorted(
-            range(len(columns.all)), key=lambda k: [*columns.modelled_index, *constant][k]
-        )
-        self.inserts = bool(constant)
-        self.register_buffer("constants", torch.tensor([values], dtype=units.scale.dtype))
-        self.register_buffer("order", torch.tensor(order))
-        self.clamps = any(column.interval is not None for column in columns.modelled)
-        edges = torch.from_numpy(columns.edges[:, columns.modelled_index])
-        self.register_buffer("edges", edges.to(units.scale.dtype))
+        self.rows, self.layers, self.context = rows, layers, context
 
     def forward(
         self, z: Tensor, context: Tensor | None = None, steps: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """See the class."""
         scaled, log_det = _at(self.layers, steps).decode(z, _conditions(self.context, context))
-        x, units_log_det = self.units.decode(scaled.to(self.units.scale.dtype))
-        if self.clamps:
-            x = torch.minimum(torch.maximum(x, self.edges[0]), self.edges[1])
-        if self.inserts:
-            x = torch.cat([x, self.constants.expand(x.shape[0], -1)], dim=1)
-            x = torch.index_select(x, 1, self.order)
-        return x, log_det + units_log_det.float()
+        x, units_log_det = self.rows(scaled)
+        return x, log_det + units_log_det
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +109,7 @@ class Parts:
             layers=folded(layers).float(),
             base=copy.deepcopy(density.base).folded().float(),
             context=context,
-            example=(_example(given),) if context else (),
+            example=(example_rows(given),) if context else (),
         )
 
     def spec(
@@ -175,10 +137,10 @@ def table_graphs(density: Flow, prepared: Prepared) -> dict[str, GraphSpec]:
     parts = Parts.of(density, prepared)
     columns, units, layers = parts.columns, parts.units, parts.layers
     encode_passes, decode_passes = layers.passes()
-    x = "x", _example(columns)
+    x = "x", example_rows(columns)
     z = "z", torch.zeros(EXAMPLE_ROWS, len(columns.modelled))
-    log_prob = LogProbGraph(columns, units, layers, parts.base, parts.context)
-    decode = DecodeGraph(columns, units, layers, parts.context)
+    log_prob = LogProbGraph(FromRows(columns, units), layers, parts.base, parts.context)
+    decode = DecodeGraph(ToRows(columns, units), layers, parts.context)
     graphs = {
         "log_prob": parts.spec(log_prob, x, ("log_prob", "z", "log_det"), encode_passes),
         "decode": parts.spec(decode, z, ("x", "log_det"), decode_passes),
@@ -195,18 +157,6 @@ def _conditions(module: ContextInput | None, context: Tensor | None) -> Tensor |
 
 def _at(layers: Chain, steps: Tensor | None) -> Chain:
     return layers if steps is None else stepped(layers, steps)
-
-
-def _example(columns: Columns) -> Tensor:
-    """The medians, as rows of the graph's input type."""
-    medians = np.array([[column.centre for column in columns.all]], dtype=columns.dtype())
-    return torch.from_numpy(np.repeat(medians, EXAMPLE_ROWS, axis=0))
-
-
-def in_input_type(units: Standardise, columns: Columns) -> Standardise:
-    """The same map in the type of the raw rows."""
-    wide = torch.float64 if columns.needs_float64_input() else torch.float32
-    return Standardise(units.centre.to(wide), units.scale.to(wide))
 
 
 def separated(chain: Chain) -> tuple[Standardise, Chain]:

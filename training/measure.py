@@ -44,6 +44,9 @@ MASS_HALF_WIDTH, MASS_POINTS = 100.0, 1001
 CONTINUOUS_MASS_POINTS = 201
 
 
+Tolerances = Mapping[tuple[str, str], Tolerance]
+
+
 @dataclass(frozen=True, slots=True)
 class Measured:
     """What was measured.
@@ -54,7 +57,7 @@ class Measured:
     """
 
     accuracy: Accuracy
-    tolerances: Mapping[tuple[str, str], Tolerance]
+    tolerances: Tolerances
 
 
 def measure(run: Runner, density: Flow, prepared: Prepared) -> Measured:
@@ -71,7 +74,7 @@ def measure(run: Runner, density: Flow, prepared: Prepared) -> Measured:
     """
     asked = _asked(run, density, prepared)
     for answers in asked.values():
-        _check_batches(run, answers)
+        check_batches(run, answers)
     encoded, decoded = asked["log_prob"], asked["decode"].within_float32()
     back, again = (
         round_trip(run, encoded, prepared),
@@ -113,15 +116,21 @@ def _tolerances(
 ) -> dict[tuple[str, str], Tolerance]:
     deviation = np.array([column.deviation for column in prepared.columns.all])
     return {
-        (graph, output): _tolerance(answers.error(output), deviation if output == "x" else 1.0)
+        (graph, output): tolerance(answers.error(output), deviation if output == "x" else 1.0)
         for graph, answers in asked.items()
         for output in answers.got
     }
 
 
-def _check_batches(run: Runner, answers: Answers) -> None:
+def check_batches(run: Runner, answers: Answers) -> None:
+    """Refuse a graph whose answers about a row depend on the rows beside it.
+
+    Raises:
+        ValueError: If one does.
+    """
     for rows in BATCHES:
-        part = run(answers.graph, {name: value[:rows] for name, value in answers.inputs.items()})
+        few = {k: v[:rows] if v.ndim else v for k, v in answers.inputs.items()}
+        part = run(answers.graph, few)
         for name, got in part.items():
             whole = answers.got[name][:rows]
             if got.shape != whole.shape or not np.allclose(
@@ -233,8 +242,11 @@ def summary(error: NDArray[np.float64]) -> ErrorSummary:
     return ErrorSummary(median=float(median), p999=float(p999), max=float(largest))
 
 
-def _tolerance(error: NDArray[np.float64], unit: float | NDArray[np.float64]) -> Tolerance:
-    """Per entry of the last axis, because features differ in unit."""
+def tolerance(error: NDArray[np.float64], unit: float | NDArray[np.float64]) -> Tolerance:
+    """What golden rows may differ by, given the errors measured ``(rows, ...)`` and their unit.
+
+    Per entry of the last axis, because features differ in unit.
+    """
     absolute = np.maximum(HEADROOM * error.max(axis=0), MIN_TOLERANCE * unit)
     return Tolerance(
         absolute=float(absolute) if absolute.ndim == 0 else tuple(map(float, absolute)),

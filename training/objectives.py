@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from training.bijections.continuous import is_continuous
 from training.flow import Flow
 from training.prepared import FlowInput
 from training.recipes import CNFConfig, DiffusionConfig, FamilyConfig, MixedConfig
+from training.trainee import Trainee
 
 # Most rows whose likelihood chooses the epoch of a continuous flow; each takes dozens of passes.
 VALIDATION_ROWS = 2000
@@ -24,12 +25,14 @@ VALIDATION_ROWS = 2000
 # the validation that ends an epoch.
 REGRESSION_PASSES = 5
 
+T_contra = TypeVar("T_contra", bound=Trainee, contravariant=True)
+
 # Rows x, noise and times, the last of shape ``(batch, 1)``, to a place between and the velocity.
 Path = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
-class Objective(Protocol):
-    """A loss.
+class Objective(Protocol[T_contra]):
+    """A loss, and what is said of a model beside it.
 
     Attributes:
         is_likelihood: Whether the loss is the negative log-likelihood, nats per row.
@@ -44,14 +47,23 @@ class Objective(Protocol):
     def is_likelihood(self) -> bool:
         """See the class."""
 
-    def __call__(self, flow: Flow, rows: FlowInput, noise: np.random.Generator) -> Tensor:
+    def __call__(
+        self, model: T_contra, rows: FlowInput, noise: np.random.Generator, epoch: int
+    ) -> Tensor:
         """Mean loss of a batch, a scalar.
 
         Args:
-            flow: To be trained.
+            model: To be trained.
             rows: A batch.
             noise: For what the loss draws.
+            epoch: From 0.
         """
+
+    def nats(self, model: T_contra, rows: FlowInput, noise: np.random.Generator) -> Tensor:
+        """What validation averages: of preprocessed rows, nats, shape ``(batch,)``."""
+
+    def validation_rows(self, model: T_contra) -> int | None:
+        """How many rows choose the epoch; None for all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +78,24 @@ class Likelihood:
     is_likelihood: bool = True
     passes: int = 1
 
-    def __call__(self, flow: Flow, rows: FlowInput, noise: np.random.Generator) -> Tensor:
+    def __call__(
+        self, model: Flow, rows: FlowInput, noise: np.random.Generator, epoch: int
+    ) -> Tensor:
         """See :class:`Objective`."""
-        nats: Tensor = flow(rows.x, rows.context)
-        return -nats.mean()
+        return -self.nats(model, rows, noise).mean()
+
+    def nats(self, model: Flow, rows: FlowInput, noise: np.random.Generator) -> Tensor:
+        """See :meth:`Objective.nats`."""
+        nats: Tensor = model(rows.x, rows.context)
+        return nats
+
+    def validation_rows(self, model: Flow) -> int | None:
+        """See :meth:`Objective.validation_rows`."""
+        return VALIDATION_ROWS if is_continuous(model.bijection) else None
 
 
 @dataclass(frozen=True, slots=True)
-class Regression:
+class Regression(Likelihood):
     r"""The squared distance of a velocity to that of a path from each row to noise.
 
     The velocity that minimises it carries the data's density to the noise's, so that no solver
@@ -98,15 +120,17 @@ class Regression:
         (2021), section 4.3 and appendix D. https://arxiv.org/abs/2011.13456
     """
 
-    path: Path
+    path: Path = field(kw_only=True)
     is_likelihood: bool = False
     passes: int = REGRESSION_PASSES
 
-    def __call__(self, flow: Flow, rows: FlowInput, noise: np.random.Generator) -> Tensor:
+    def __call__(
+        self, model: Flow, rows: FlowInput, noise: np.random.Generator, epoch: int
+    ) -> Tensor:
         """See :class:`Objective`."""
-        before, layer = _split(flow.bijection)
+        before, layer = _split(model.bijection)
         start, log_det = before.encode(rows.x, rows.context)
-        nats = (flow.base.log_prob(start) + log_det).mean()
+        nats = (model.base.log_prob(start) + log_det).mean()
         start = start.detach()
         t = torch.from_numpy(_times(len(start), noise)).to(start)
         end = torch.from_numpy(noise.standard_normal(start.shape, dtype=np.float32)).to(start)
@@ -127,20 +151,15 @@ def variance_preserving(x: Tensor, noise: Tensor, t: Tensor) -> tuple[Tensor, Te
     return cosine * x + sine * noise, 0.5 * math.pi * (cosine * noise - sine * x)
 
 
-def objective_of(model: FamilyConfig) -> Objective:
+def objective_of(model: FamilyConfig) -> Objective[Flow]:
     """The loss that a family is trained with; a mixed chain's is that of its last part."""
     if isinstance(model, MixedConfig):
         return objective_of(model.layers[-1])
     if isinstance(model, DiffusionConfig):
-        return Regression(variance_preserving)
+        return Regression(path=variance_preserving)
     if isinstance(model, CNFConfig) and model.objective == "flow_matching":
-        return Regression(straight)
+        return Regression(path=straight)
     return Likelihood()
-
-
-def validation_rows(flow: Flow) -> int | None:
-    """How many rows choose the epoch; None for all."""
-    return VALIDATION_ROWS if is_continuous(flow.bijection) else None
 
 
 def _split(chain: Chain) -> tuple[Chain, Continuous]:

@@ -25,6 +25,7 @@ class GraphSpec:
         outputs: Output names.
         passes: Network evaluations that one call costs one after the other.
         options: Names of scalar inputs after those, each with an example.
+        samples: Inputs whose second axis is free too.
     """
 
     module: nn.Module
@@ -33,11 +34,20 @@ class GraphSpec:
     outputs: tuple[str, ...]
     passes: int
     options: Mapping[str, Tensor]
+    samples: tuple[str, ...] = ()
 
 
 def to_onnx(spec: GraphSpec) -> bytes:
     """Export a graph with a free batch axis and nothing in it but operators and weights."""
-    batch = torch.export.Dim("batch")
+    content: bytes = to_model(spec).SerializeToString()
+    return content
+
+
+def to_model(spec: GraphSpec) -> onnx.ModelProto:
+    """The same as a document."""
+    shapes: dict[str, object] = {
+        name: _free_axes(samples=name in spec.samples) for name in spec.inputs
+    }
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -46,7 +56,7 @@ def to_onnx(spec: GraphSpec) -> bytes:
             kwargs=dict(zip(spec.inputs, spec.examples, strict=True)) | dict(spec.options),
             input_names=[*spec.inputs, *spec.options],
             output_names=list(spec.outputs),
-            dynamic_shapes={n: {0: batch} for n in spec.inputs} | dict.fromkeys(spec.options),
+            dynamic_shapes=shapes | dict.fromkeys(spec.options),
             opset_version=OPSET,
             dynamo=True,
             external_data=False,
@@ -58,14 +68,18 @@ def to_onnx(spec: GraphSpec) -> bytes:
     return _bare(program.model_proto)
 
 
-def _bare(model: onnx.ModelProto) -> bytes:
+def _free_axes(*, samples: bool) -> dict[int, object]:
+    batch: dict[int, object] = {0: torch.export.Dim("batch")}
+    return batch | ({1: torch.export.Dim("samples")} if samples else {})
+
+
+def _bare(model: onnx.ModelProto) -> onnx.ModelProto:
     """Without the exporter's notes, which hold source paths and are most of a small file."""
     model.producer_version = ""
     model.doc_string = ""
     del model.metadata_props[:]
     _strip(model.graph)
-    content: bytes = model.SerializeToString()
-    return content
+    return model
 
 
 def _strip(graph: onnx.GraphProto) -> None:

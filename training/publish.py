@@ -15,7 +15,8 @@ from exported.arrays import write_arrays
 from exported.base import base_noise
 from exported.calibration import Calibration
 from exported.golden import pack, replay
-from exported.manifest import Graph, Manifest
+from exported.kinds import FlowManifest
+from exported.manifest import Graph
 from exported.noise import base_uniforms
 from training.columns import Columns
 from training.describe import Trained, describe, describe_graphs
@@ -58,7 +59,7 @@ class Exported:
     run: Runner
 
 
-def publish(trained: Trained, root: Path) -> tuple[Path, Manifest]:
+def publish(trained: Trained, root: Path) -> tuple[Path, FlowManifest]:
     """Write the next version of the recipe's name under a root.
 
     Raises:
@@ -95,7 +96,9 @@ def _export(trained: Trained) -> Exported:
     calibration = _calibration(run, trained.prepared)
     contents["golden.npz"] = write_arrays(golden)
     contents["calibration.npz"] = write_arrays({"log_prob": calibration.scores})
-    graphs = describe_graphs(specs, contents, golden, measured)
+    graphs = describe_graphs(
+        specs, contents, golden, measured.tolerances, trained.prepared.columns
+    )
     return Exported(contents, graphs, measured.accuracy, steps, trained, calibration, golden, run)
 
 
@@ -104,7 +107,7 @@ def _golden(run: Runner, trained: Trained) -> dict[str, NDArray[np.generic]]:
     prepared = trained.prepared
     base = trained.density.base.describe(len(prepared.columns.modelled))
     z = base_noise(base, GOLDEN_SEED, 0, GOLDEN_ROWS, GOLDEN_TEMPERATURE)
-    context = _plausible(prepared.context)
+    context = plausible(prepared.context)
     latents = {"z": z.astype(np.float32), **prepared.contexts(context)}
     decoded = ask(run, trained.density, prepared, "decode", latents)
     rows = prepared.columns.emitted(decoded.truth["x"])
@@ -118,7 +121,7 @@ def _golden(run: Runner, trained: Trained) -> dict[str, NDArray[np.generic]]:
     return golden
 
 
-def _plausible(columns: Columns) -> Rows:
+def plausible(columns: Columns) -> Rows:
     """Rows made up from each column's range and median alone: no user's row leaves in a bundle."""
     u = base_uniforms(GOLDEN_SEED, 0, GOLDEN_ROWS, max(1, len(columns.all)))[:, : len(columns.all)]
     places = [

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Protocol
 
 import torch
+from torch import Tensor
 
-from exported.manifest import Manifest
+from exported.kinds import AnyManifest
 from training.checkpoint import FitState, Origin, load
 from training.checkpoint import save as save_checkpoint
-from training.describe import Trained
+from training.describe import Facts, Trained
 from training.evaluate import Separation, full_flow, separation
 from training.families import build_flow
 from training.fit import EpochReport, fit
 from training.flow import Flow
 from training.layers import Sizes
+from training.objectives import objective_of
 from training.prepared import Prepared, prepare
 from training.publish import publish
-from training.recipes import Recipe
+from training.recipes import AutoencoderConfig, Recipe, VAEConfig
 from training.steps import with_steps
 from training.table import Table
+from training.vae.work import AutoencoderWork
 
 CHECKPOINT_FILE = "checkpoint.pt"
 
@@ -39,10 +43,31 @@ class Published:
     """
 
     folder: Path
-    manifest: Manifest
+    manifest: AnyManifest
     separation: Separation | None
     epochs: int
     best_epoch: int
+
+
+class Work(Protocol):
+    """What a run of one kind of model does, between the checkpoint and the bundle."""
+
+    @property
+    def prepared(self) -> Prepared:
+        """The data."""
+
+    def fit(
+        self,
+        state: FitState,
+        save: Callable[[FitState], None],
+        report: Callable[[EpochReport], None],
+    ) -> FitState:
+        """Train; see :func:`training.fit.fit`."""
+
+    def publish(
+        self, facts: Facts, best: Mapping[str, Tensor], root: Path
+    ) -> tuple[Path, AnyManifest, Separation | None]:
+        """Export, measure, calibrate and write the best parameters."""
 
 
 class Run:
@@ -65,8 +90,9 @@ class Run:
         self.recipe, self.table = recipe, table
         self.origin = Origin(table.sha256(), source, command)
         self.checkpoint = folder / CHECKPOINT_FILE
-        self.prepared: Prepared = prepare(recipe, table)
-        self._flow = fresh_flow(recipe, self.prepared)
+        autoencodes = isinstance(recipe.model, AutoencoderConfig | VAEConfig)
+        self.work: Work = (AutoencoderWork if autoencodes else FlowWork)(recipe, table)
+        self.prepared = self.work.prepared
 
     def saved_state(self, checkpoint: Path | None = None) -> FitState:
         """The state in the run's own checkpoint, or in another file.
@@ -96,26 +122,50 @@ class Run:
         def save(at: FitState) -> None:
             save_checkpoint(self.checkpoint, self.recipe, self.origin, at)
 
-        return fit(self._flow, self.prepared, self.recipe, state, save, report)
+        return self.work.fit(state, save, report)
 
     def publish(self, state: FitState, root: Path) -> Published:
         """Export, measure, calibrate and write the best parameters of a state."""
-        self._flow.load_state_dict(state.best)
-        density = full_flow(self._flow, self.prepared)
-        trained = Trained(
+        facts = Facts(
             recipe=self.recipe,
             prepared=self.prepared,
-            density=density,
             data_name=self.table.name,
             data_sha256=self.origin.sha256,
             seconds=state.seconds,
             command=self.origin.command,
         )
-        folder, manifest = publish(trained, root)
+        folder, manifest, separated = self.work.publish(facts, state.best, root)
+        return Published(folder, manifest, separated, state.epoch, state.best_epoch)
+
+
+class FlowWork:
+    """The :class:`Work` of a flow."""
+
+    def __init__(self, recipe: Recipe, table: Table) -> None:
+        self.prepared: Prepared = prepare(recipe, table)
+        self._how = recipe.fit, objective_of(recipe.flow())
+        self.flow = fresh_flow(recipe, self.prepared)
+
+    def fit(
+        self,
+        state: FitState,
+        save: Callable[[FitState], None],
+        report: Callable[[EpochReport], None],
+    ) -> FitState:
+        """See :meth:`Work.fit`."""
+        return fit(self.flow, self.prepared, self._how, state, save, report)
+
+    def publish(
+        self, facts: Facts, best: Mapping[str, Tensor], root: Path
+    ) -> tuple[Path, AnyManifest, Separation | None]:
+        """See :meth:`Work.publish`."""
+        self.flow.load_state_dict(best)
+        density = full_flow(self.flow, self.prepared)
+        given = {field.name: getattr(facts, field.name) for field in fields(facts)}
+        folder, manifest = publish(Trained(**given, density=density), root)
         if manifest.steps is not None:
             density = with_steps(density, manifest.steps.default)
-        separated = separation(density, self.prepared)
-        return Published(folder, manifest, separated, state.epoch, state.best_epoch)
+        return folder, manifest, separation(density, self.prepared)
 
 
 def fresh_flow(recipe: Recipe, prepared: Prepared) -> Flow:
@@ -126,4 +176,4 @@ def fresh_flow(recipe: Recipe, prepared: Prepared) -> Flow:
         generator = torch.Generator().manual_seed(recipe.seed)
         features, context = prepared.columns.modelled, prepared.context.modelled
         sizes = Sizes(len(features), len(context), prepared.image)
-        return build_flow(recipe.model, sizes, generator)
+        return build_flow(recipe.flow(), sizes, generator)

@@ -84,7 +84,7 @@ def expect(  # noqa: PLR0913  one parameter an option
     from logdet import expectations
     from logdet.errors import user_errors
     from logdet.given import fit_context
-    from logdet.scoring import open_model
+    from logdet.opening import open_flow
 
     with user_errors():
         entries: list[dict[str, Any]] = [{"mean": name} for name in means]
@@ -93,7 +93,7 @@ def expect(  # noqa: PLR0913  one parameter an option
         entries += map(expectations.probability, probabilities)
         if not entries:
             raise click.UsageError("expected a --mean, --variance, --quantile or --probability")
-        loaded = open_model(bundles, model, provider)
+        loaded = open_flow(bundles, model, provider)
         asked = expectations.questions(entries, loaded.manifest.features)
         given = None if context is None else fit_context(context, loaded)
         drawn = secrets.randbelow(LARGEST_SEED) if seed is None else seed

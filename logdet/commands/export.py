@@ -26,7 +26,8 @@ def export(checkpoint: Path, data: Path | None, root: Path) -> None:
     """
     from logdet.commands.train import load_data
     from logdet.errors import user_errors
-    from logdet.training_view import publishing, show_next_version, show_published
+    from logdet.published_view import show_published
+    from logdet.training_view import publishing, show_next_version
     from training.checkpoint import load
     from training.run import Run
 

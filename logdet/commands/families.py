@@ -10,10 +10,12 @@ Example:
 """
 
 
-@click.command(epilog=EXAMPLE)
+@click.command(epilog=EXAMPLE, short_help="What can be trained.")
 def families() -> None:
-    """List the families of flows that recipes can name."""
+    """List the families that recipes can name: of flows, and below them of autoencoders."""
     from logdet.text import aligned
-    from training.recipes import FAMILIES
+    from training.recipes import AUTOENCODERS, FAMILIES
 
     click.echo(aligned([("family", "what it is"), *FAMILIES.items()]))
+    click.echo()
+    click.echo(aligned([("autoencoder", "what it is"), *AUTOENCODERS.items()]))

@@ -10,6 +10,9 @@ import click
 from logdet.options import bundles_option
 
 if TYPE_CHECKING:
+    from exported.accuracy import HeldOut
+    from exported.bounds import HeldOutBound, HeldOutError
+    from exported.kinds import AnyManifest
     from exported.manifest import Manifest
 
 EXAMPLE = """\b
@@ -54,20 +57,32 @@ def models(bundles: Path) -> None:
         click.echo(line, err=True)
 
 
-def _row(known: list[int], manifest: Manifest) -> tuple[str, ...]:
+def _row(known: list[int], manifest: AnyManifest) -> tuple[str, ...]:
     from logdet.text import size
 
-    held_out = manifest.held_out
     return (
         manifest.name,
         ",".join(map(str, known)),
         manifest.family,
         _features(manifest),
         manifest.density,
-        f"{held_out.log_likelihood:.3f} ± {held_out.standard_error:.3f}",
+        _nats(manifest.held_out),
         f"{manifest.calibration.rows:,}",
         size(sum(entry.size_bytes for entry in manifest.files())),
     )
+
+
+def _nats(held_out: HeldOut | HeldOutBound | HeldOutError) -> str:
+    """Of a density or a lower bound on it; an autoencoder has neither."""
+    from exported.accuracy import HeldOut
+    from exported.bounds import HeldOutBound
+
+    match held_out:
+        case HeldOut():
+            return f"{held_out.log_likelihood:.3f} ± {held_out.standard_error:.3f}"
+        case HeldOutBound():
+            return f"≥ {held_out.importance_bound:.3f} ± {held_out.standard_error:.3f}"
+    return "none"
 
 
 def _features(manifest: Manifest) -> str:

@@ -1,7 +1,8 @@
-"""``logdet plot``: a picture of a density."""
+"""``logdet plot``: a picture of a model."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from logdet.plots.flow_scene import FlowScene
+    from logdet.plots.latent_scene import LatentScene
+    from logdet.plots.scene import Draw
+    from service.kinds import AnyModel
     from service.model import Model
 
 EXAMPLE = """\b
@@ -25,7 +30,7 @@ LARGEST_SEED = 2**63 - 1
 MAX_SAMPLES = 200_000  # more would be one blot
 
 
-@click.command(epilog=EXAMPLE, short_help="Draw a picture of a density.")
+@click.command(epilog=EXAMPLE, short_help="Draw a picture of a model.")
 @model_argument
 @click.option(
     "-o",
@@ -70,29 +75,30 @@ def plot(  # noqa: PLR0913  one parameter an option
     bundles: Path,
     provider: Literal["auto", "cpu", "cuda"],
 ) -> None:
-    """Draw what a density is like.
+    """Draw what a model is like.
 
     Images: a sheet of them. One or two features: the density itself, samples, and latents over the
     base density. More: each feature's histogram and every two features of the samples. Constants
     are not shown; dots of whole numbers are moved within their cells, so that they do not hide
     each other.
+
+    A VAE: its samples beside the file's rows, images also over what comes back of them, and, where
+    its posterior has a choice of depths, the bound of each against its time. An autoencoder needs
+    --data and shows the rows with what comes back of them.
     """
     from logdet.errors import user_errors
+    from logdet.opening import open_any
     from logdet.plots import picture, style
-    from logdet.plots.scene import Draw, Scene, choose_axes, drawn, of_file
-    from logdet.scoring import open_model
+    from logdet.plots.scene import Draw, choose_axes
 
     with user_errors():
         style.check_format(output)
-        loaded = open_model(bundles, model, provider)
+        loaded = open_any(bundles, model, provider)
         axes = choose_axes(loaded, _names(loaded, features))
-        draw = Draw(samples, seed, _context(loaded, context), steps)
-        given = None if data is None else of_file(loaded, data, draw)
-        scene = Scene(loaded, draw, axes, drawn(loaded, draw), given)
-        title = picture.title(
-            scene, typical=context is None, images=loaded.manifest.image is not None
-        )
-        style.write(output, title, lambda: picture.paint(scene, loaded.manifest.image))
+        scene = _scene(loaded, Draw(samples, seed, None, steps), axes, context, data)
+        image = loaded.manifest.image
+        title = picture.title(scene, typical=context is None, images=image is not None)
+        style.write(output, title, lambda: picture.paint(scene, image))
     for points in (scene.samples, scene.data):
         if points is not None and points.lost:
             click.echo(
@@ -102,7 +108,24 @@ def plot(  # noqa: PLR0913  one parameter an option
     click.echo(f"drew {loaded.manifest.name}/{loaded.manifest.version} into {output}")
 
 
-def _names(model: Model, typed: str | None) -> list[str] | None:
+def _scene(
+    model: AnyModel, draw: Draw, axes: tuple[int, ...], context: str | None, data: Path | None
+) -> FlowScene | LatentScene:
+    """What is shown, at the context that was typed."""
+    from logdet.given import refuse_given
+    from logdet.plots.flow_scene import FlowScene, drawn, of_file
+    from logdet.plots.latent_scene import latent_scene
+    from service.model import Model
+
+    if not isinstance(model, Model):
+        refuse_given(model.manifest, context, draw.steps)
+        return latent_scene(model, draw, axes, data)
+    draw = replace(draw, context=_context(model, context))
+    given = None if data is None else of_file(model, data, draw)
+    return FlowScene(model, draw, axes, drawn(model, draw), given)
+
+
+def _names(model: AnyModel, typed: str | None) -> list[str] | None:
     """The features to show; None for the default."""
     from logdet.errors import UserError
 

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from exported.manifest import Feature
     from logdet.files import Columns
     from service.model import Model
-    from service.results import Decoded, Floats
+    from service.results import Decoded, Drawn, Floats
+    from service.vae import VAE
 
 EXAMPLE = """\b
 Examples:
@@ -84,21 +85,28 @@ def sample(  # noqa: PLR0913  one parameter an option
     bundles: Path,
     provider: Literal["auto", "cpu", "cuda"],
 ) -> None:
-    """Draw rows and write them with the log_prob (nats) of each.
+    """Draw rows and write them, those of a flow with the log_prob (nats) of each.
 
-    Rows of a conditional density come with the context that they were drawn for.
+    Rows of a conditional density come with the context that they were drawn for. A VAE tells no
+    log_prob of its rows; logdet bound gives lower bounds on it.
     """
     from logdet.csv_file import write_csv
     from logdet.errors import user_errors
     from logdet.files import extension, write_table
-    from logdet.scoring import open_model
+    from logdet.given import refuse_given
+    from logdet.opening import open_model
+    from service.vae import VAE
 
     drawn = secrets.randbelow(LARGEST_SEED + 1) if seed is None else seed
     with user_errors():
         if output is not None:
             extension(output)
-        loaded = open_model(bundles, model, provider)
-        count, given = _rows(loaded, context, rows)
+        loaded = open_model(bundles, model, provider, "sample")
+        if isinstance(loaded, VAE):
+            refuse_given(loaded.manifest, context, steps)
+            count, given = rows or DEFAULT_ROWS, None
+        else:
+            count, given = _rows(loaded, context, rows)
         columns = _draw(loaded, Draw(count, drawn, temperature, steps, given))
         if output is None:
             write_csv(sys.stdout.buffer, columns)
@@ -137,32 +145,37 @@ def _rows(model: Model, context: str | None, rows: int | None) -> tuple[int, Flo
     return rows, model.conditioning.spread(given, rows)
 
 
-def _draw(model: Model, draw: Draw) -> Columns:
+def _draw(model: Model | VAE, draw: Draw) -> Columns:
     import numpy as np
 
     from logdet.errors import UserError
     from logdet.frame import MAX_CELLS
     from logdet.scoring import in_chunks, status_counts
-    from service.results import OK
+    from service.results import OK, Decoded
 
     manifest, rows = model.manifest, draw.rows
     if rows * (len(manifest.features + manifest.context_features) + 1) > MAX_CELLS:
         raise UserError(f"expected at most {MAX_CELLS:,} cells, got {rows:,} rows; draw fewer")
-
-    def run(start: int, stop: int) -> Decoded:
-        given = None if draw.context is None else draw.context[start:stop]
-        return model.sample(
-            stop - start, draw.seed, draw.temperature, start, given, draw.steps
-        ).rows
-
-    parts = in_chunks(rows, run)
+    parts = in_chunks(rows, lambda start, stop: _part(model, draw, start, stop))
     status = np.concatenate([part.status for part in parts])
     if (status != OK).any():
         click.echo(f"logdet: not every row is ok: {status_counts(status)}", err=True)
     columns = _named(manifest.features, np.concatenate([part.x for part in parts]))
     if draw.context is not None:
         columns |= _named(manifest.context_features, draw.context)
-    return columns | {"log_prob": np.concatenate([part.log_prob for part in parts])}
+    known = [part.log_prob for part in parts if isinstance(part, Decoded)]
+    return columns | ({"log_prob": np.concatenate(known)} if known else {})
+
+
+def _part(model: Model | VAE, draw: Draw, start: int, stop: int) -> Decoded | Drawn:
+    """Rows ``start`` to ``stop`` of all that are drawn."""
+    from service.model import Model
+
+    count = stop - start
+    if not isinstance(model, Model):
+        return model.sample(count, draw.seed, draw.temperature, start)
+    given = None if draw.context is None else draw.context[start:stop]
+    return model.sample(count, draw.seed, draw.temperature, start, given, draw.steps).rows
 
 
 def _named(features: Sequence[Feature], x: Floats) -> dict[str, NDArray[np.generic]]:

@@ -23,6 +23,8 @@ Examples:
   logdet train shuttle
   logdet train table --data measurements.csv --name pumps --set epochs=50
   logdet train table --data measurements.csv --set 'drop=[id, note]'
+  logdet train vae --data images.npz --name faces --set posterior=planar --set prior=realnvp
+  logdet train autoencoder --data measurements.csv --set latents=4
   logdet train shuttle --resume
 """
 
@@ -54,15 +56,17 @@ def train(  # noqa: PLR0913  one parameter an option
 ) -> None:
     """Fit a recipe to data and publish the bundle.
 
-    RECIPE is a shipped name (shuttle, digits, breast_cancer; table for any file) or a YAML file.
-    The fit is followed by calibration, export, verification and publication.
+    RECIPE is a shipped name (shuttle, digits, breast_cancer, digits_vae; for any file table, a
+    flow, vae or autoencoder) or a YAML file. The fit is followed by calibration, export,
+    verification and publication. What --set family=, posterior= and prior= may name is what
+    logdet families lists, and what a wrong name is answered with.
     """
     from logdet.errors import user_errors
+    from logdet.published_view import show_published
     from logdet.training_view import (
         publishing,
         show_columns,
         show_next_version,
-        show_published,
         training_progress,
     )
     from training.checkpoint import load
@@ -80,7 +84,7 @@ def train(  # noqa: PLR0913  one parameter an option
         show_columns(run.prepared, source)
         show_next_version(root, chosen.name)
         try:
-            with training_progress(chosen.fit.epochs) as report:
+            with training_progress(chosen) as report:
                 state = run.fit(state, report)
             with publishing(state.epoch, state.best_epoch):
                 published = run.publish(state, root)

@@ -1,1 +1,1 @@
-"""Pictures of a density: what it is, what it draws, and where it puts rows in latent space."""
+"""Pictures of a model: what it is, what it draws, and where it puts rows in latent space."""

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from exported.base import base_log_prob
 from logdet.plots import ranges, style
+from logdet.plots.flow_scene import FlowScene
 from logdet.plots.scene import Points, Scene
 
 _SIZE = (9.0, 3.8)  # inches
@@ -17,7 +18,7 @@ _POINTS = 1024
 _TAIL = 0.0005  # of latents and base noise left out at each end
 
 
-def line(scene: Scene) -> Figure:
+def line(scene: FlowScene) -> Figure:
     """The density's curve over a histogram of samples; latents over the base density's."""
     figure = Figure(figsize=_SIZE, layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -31,18 +32,19 @@ def histogram(
 ) -> None:
     """A histogram that integrates to the share of values within the edges; a file's is an outline.
 
-    The colours are those of samples and of data, the label is what the points are called.
+    The colours are those of what the model made and of data, the label is what they are called.
     """
     counts, _ = np.histogram(values.astype(np.float64), edges)
     heights = counts / (len(values) * np.diff(edges))
-    if points.called == "samples":
-        axes.stairs(heights, edges, fill=True, color=style.SAMPLES, alpha=0.35, label="samples")
+    name = style.shortened(points.called)
+    if points.is_made:
+        axes.stairs(heights, edges, fill=True, color=style.SAMPLES, alpha=0.35, label=name)
     else:
-        name = style.shortened(points.called)
         axes.stairs(heights, edges, color=style.DATA, linewidth=1.4, label=name)
 
 
-def _density(axes: Axes, scene: Scene) -> None:
+def histograms(axes: Axes, scene: Scene) -> None:
+    """The one feature of a scene: rows that the model made, and those of a file."""
     (column,) = scene.axes
     feature = scene.feature(column)
     ends = ranges.span(scene, column)
@@ -50,18 +52,27 @@ def _density(axes: Axes, scene: Scene) -> None:
     for points in (scene.samples, scene.data):
         if points is not None:
             histogram(axes, points.x[:, column], edges, points)
-    x = ranges.grid(feature, ends, _POINTS)
-    density = scene.density(x[:, None])
-    drawn_as = "." if feature.kind == "integer" and len(x) <= _BINS else "-"
-    axes.plot(x, density, drawn_as, color=style.CURVE, linewidth=1.4, label="density")
-    axes.set(xlim=ends, xlabel=style.label(feature), title="density and samples")
+    axes.set(xlim=ends, xlabel=style.label(feature), title=scene.said)
     axes.set_ylim(bottom=0.0)
     axes.set_ylabel(f"density (per {feature.unit})" if feature.unit else "density")
     style.few_ticks(axes, 7, whole=(feature.kind == "integer", False))
     axes.legend()
 
 
-def _latents(axes: Axes, scene: Scene) -> None:
+def _density(axes: Axes, scene: FlowScene) -> None:
+    (column,) = scene.axes
+    feature = scene.feature(column)
+    histograms(axes, scene)
+    x = ranges.grid(feature, ranges.span(scene, column), _POINTS)
+    density = scene.density(x[:, None])
+    drawn_as = "." if feature.kind == "integer" and len(x) <= _BINS else "-"
+    axes.plot(x, density, drawn_as, color=style.CURVE, linewidth=1.4, label="density")
+    axes.set_title("density and samples")
+    axes.set_ylim(bottom=0.0)
+    axes.legend()
+
+
+def _latents(axes: Axes, scene: FlowScene) -> None:
     points = scene.encoded
     z = points.z[:, 0].astype(np.float64)
     edges = _latent_edges(z, scene.noise[:, 0])

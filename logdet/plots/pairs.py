@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, FigureBase
 
 from logdet.plots import ranges, style
 from logdet.plots.line import histogram
@@ -18,9 +18,19 @@ _TICKS = 4
 
 def pairs(scene: Scene) -> Figure:
     """Histograms on the diagonal, scatter plots below it; a file's rows lie over the samples."""
+    figure = Figure(figsize=(side(scene), side(scene)), layout="constrained")
+    draw_pairs(figure, scene)
+    return figure
+
+
+def side(scene: Scene) -> float:
+    """How wide and high that is, inches."""
+    return max(_LEAST, _CELL * len(scene.axes))
+
+
+def draw_pairs(figure: FigureBase, scene: Scene) -> None:
+    """The same within a figure, or a part of one."""
     count = len(scene.axes)
-    side = max(_LEAST, _CELL * count)
-    figure = Figure(figsize=(side, side), layout="constrained")
     cells = figure.subplots(count, count, squeeze=False)
     spans = {column: ranges.span(scene, column) for column in scene.axes}
     for i, up in enumerate(scene.axes):
@@ -35,7 +45,6 @@ def pairs(scene: Scene) -> Figure:
                 axes.set_ylim(spans[up])
             _label(axes, scene, (across, up), (i == count - 1, j == 0 and i > 0))
     cells[0][-1].legend(*cells[0][0].get_legend_handles_labels(), loc="upper right")
-    return figure
 
 
 def _alone(axes: Axes, scene: Scene, column: int, ends: tuple[float, float]) -> None:

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from exported.base import base_log_prob
 from exported.distributions import Uniform
 from logdet.plots import ranges, style
+from logdet.plots.flow_scene import FlowScene
 from logdet.plots.scene import Points, Scene
 from service.results import Floats
 
@@ -24,22 +25,27 @@ _INK = 1800.0  # dots over opacity: more dots are fainter
 _INK_OF_TWO = 900.0  # where dots of another colour are to be seen below them
 
 
-def plane(scene: Scene) -> Figure:
+def plane(scene: FlowScene) -> Figure:
     """The density, samples, and latents over contours of the base density."""
     figure = Figure(figsize=_SIZE, layout="constrained")
     left, middle, right = figure.subplots(1, 3)
     spans = [ranges.span(scene, column) for column in scene.axes]
     _density(figure, left, scene, spans)
-    for points in scene.layers:
-        x, y = (scene.spread(points, column) for column in scene.axes)
-        dots(middle, points, x, y, over=len(scene.layers) > 1)
-    if scene.data is not None:
-        legend(middle)
-    middle.set_title("samples" if scene.data is None else "samples and data")
-    for axes in (left, middle):
-        _frame(axes, scene, spans)
+    _frame(left, scene, spans)
+    scatter(middle, scene)
     _latents(right, scene)
     return figure
+
+
+def scatter(axes: Axes, scene: Scene) -> None:
+    """The two features of a scene as dots, those of a file over those that the model made."""
+    for points in scene.layers:
+        x, y = (scene.spread(points, column) for column in scene.axes)
+        dots(axes, points, x, y, over=len(scene.layers) > 1)
+    if scene.data is not None:
+        legend(axes)
+    axes.set_title(scene.said)
+    _frame(axes, scene, [ranges.span(scene, column) for column in scene.axes])
 
 
 def dots(
@@ -62,12 +68,11 @@ def dots(
         over: Whether other dots lie there too, and are to be seen.
     """
     ink = _INK_OF_TWO if over else _INK
-    is_drawn = points.called == "samples"
     axes.scatter(
         x,
         y,
         s=size,
-        c=style.SAMPLES if is_drawn else style.DATA,
+        c=style.SAMPLES if points.is_made else style.DATA,
         alpha=float(np.clip(ink / len(x), 0.08, 0.8)),
         linewidths=0,
         label=style.shortened(points.called),
@@ -83,7 +88,9 @@ def legend(axes: Axes) -> None:
             handle.set_alpha(1.0)
 
 
-def _density(figure: Figure, axes: Axes, scene: Scene, spans: list[tuple[float, float]]) -> None:
+def _density(
+    figure: Figure, axes: Axes, scene: FlowScene, spans: list[tuple[float, float]]
+) -> None:
     features = [scene.feature(column) for column in scene.axes]
     x, y = (ranges.grid(f, s, _POINTS) for f, s in zip(features, spans, strict=True))
     across, up = np.meshgrid(x, y)
@@ -103,7 +110,7 @@ def _frame(axes: Axes, scene: Scene, spans: list[tuple[float, float]]) -> None:
     style.few_ticks(axes, 6, whole=(across.kind == "integer", up.kind == "integer"))
 
 
-def _latents(axes: Axes, scene: Scene) -> None:
+def _latents(axes: Axes, scene: FlowScene) -> None:
     points = scene.encoded
     dots(axes, points, points.z[:, 0], points.z[:, 1])
     base = scene.model.manifest.base
@@ -122,7 +129,7 @@ def _square(axes: Axes) -> tuple[float, float]:
     return -_EDGE, 1.0 + _EDGE
 
 
-def _contours(axes: Axes, scene: Scene) -> tuple[float, float]:
+def _contours(axes: Axes, scene: FlowScene) -> tuple[float, float]:
     """Contours of the base density; the ends of the axes."""
     noise, points = scene.noise, scene.encoded
     reach = 1.1 * max(float(np.quantile(np.abs(z), _NEARLY_ALL)) for z in (noise, points.z))

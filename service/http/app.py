@@ -10,11 +10,11 @@ from starlette.responses import Response
 from starlette.routing import Route, Router
 from starlette.types import Message, Receive, Scope, Send
 
-from exported.manifest import OPERATIONS
 from service.core import Core
 from service.http import docs
 from service.http.catalogue import Pages
 from service.http.errors import error_response, refusal
+from service.http.kinds import OPERATIONS
 from service.http.openapi import document
 from service.http.operations import SERVED, Operations, json_response
 from service.http.request_id import HEADER, SANE
@@ -112,9 +112,8 @@ class App:
 
     async def _describe(self, request: Request) -> Response:
         if self._openapi is None:
-            models = self._core.catalogue.all()
-            example = models[0].manifest if models else None
-            self._openapi = json_response(document(own_version(), example))
+            manifests = [model.manifest for model in self._core.catalogue.all()]
+            self._openapi = json_response(document(own_version(), manifests))
         return self._openapi
 
 

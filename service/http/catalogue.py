@@ -7,7 +7,7 @@ from starlette.responses import RedirectResponse, Response
 
 from service.core import Core
 from service.http.operations import SERVED, json_response, version_of
-from service.model import Model
+from service.kinds import AnyModel
 
 
 class Pages:
@@ -40,7 +40,7 @@ class Pages:
         """People who open the address in a browser want the documentation."""
         return RedirectResponse("/docs")
 
-    def _entry(self, model: Model) -> dict[str, object]:
+    def _entry(self, model: AnyModel) -> dict[str, object]:
         manifest = model.manifest
         return {
             "name": manifest.name,

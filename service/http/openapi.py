@@ -5,6 +5,7 @@ Version 3.0.3, because the page that shows it (swagger-ui 4) does not read 3.1.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic.json_schema import models_json_schema
@@ -12,49 +13,55 @@ from pydantic.json_schema import models_json_schema
 from exported.manifest import Manifest
 from service.examples import bodies
 from service.http import schemas
+from service.http.kinds import KINDS, OPERATIONS
 
 Json = dict[str, Any]
 _REF = "#/components/schemas/{model}"
 _SUMMARIES = {
     "log_prob": "Log-density of rows",
     "feature_log_prob": "Log-density of rows, and each feature's term given those before it",
-    "score": "Log-density, p-value and decision for rows",
+    "score": "Score, p-value and decision for rows: by the log-density of a flow, the importance "
+    "bound of a VAE, the error of an autoencoder",
     "encode": "Latents of rows",
     "decode": "Rows at latents",
     "sample": "Draw rows",
     "expectation": "Means, variances, quantiles and probabilities under the density",
+    "log_prob_bound": "Lower bounds on the log-density of rows, of a VAE",
+    "reconstruct": "Rows encoded and decoded, of a VAE or an autoencoder",
 }
 
 
-def document(title_version: str, example: Manifest | None) -> Json:
+def document(title_version: str, manifests: Sequence[Manifest]) -> Json:
     """The whole document.
 
     Args:
         title_version: Version of the service.
-        example: A model that is served; the examples are requests that it answers.
+        manifests: Of the models that are served; the examples are requests that they answer.
     """
-    answers = [schemas.CatalogueAnswer, schemas.ErrorAnswer, *schemas.ANSWERS.values()]
-    models = [(m, "validation") for m in (*set(schemas.REQUESTS.values()), *answers)]
+    models = [(schemas.CatalogueAnswer, "validation"), (schemas.ErrorAnswer, "validation")]
+    for kind in KINDS.values():
+        described = dict.fromkeys((*kind.requests.values(), *kind.answers.values()))
+        models.extend((model, "validation") for model in described)
     _, definitions = models_json_schema(models, ref_template=_REF)  # type: ignore[arg-type]
     return {
         "openapi": "3.0.3",
         "info": {"title": "logdet", "version": title_version, "description": _DESCRIPTION},
         "tags": [{"name": tag} for tag in ("operations", "catalogue", "service")],
-        "paths": _paths(example),
+        "paths": _paths(manifests),
         "components": {"schemas": _downgraded(definitions["$defs"])},
     }
 
 
 _DESCRIPTION = (
-    "Exact log-densities of rows, in nats and in the units of the training table. "
+    "Log-densities of rows, in nats and in the units of the training table: exact ones of flows, "
+    "lower bounds of VAEs; errors of reconstruction of autoencoders. What a body may hold and "
+    "what is answered depends on the model, whose density the catalogue tells. "
     "Numbers that are not finite are null, and the row's status says why."
 )
 
 
-def _paths(example: Manifest | None) -> Json:
-    name = _parameter("model", "string", example.name if example else None)
-    version = _parameter("version", "integer", example.version if example else None)
-    examples = bodies(example) if example else {}
+def _paths(manifests: Sequence[Manifest]) -> Json:
+    name, version = _identity(next(iter(manifests), None))
     paths: Json = {
         "/v1/models": _get("Every model", _ref(schemas.CatalogueAnswer), []),
         "/v1/models/{model}": _get("The manifest of the newest version", {}, [name]),
@@ -62,25 +69,35 @@ def _paths(example: Manifest | None) -> Json:
         "/metrics": _get("Metrics in the Prometheus text format", None, []),
         "/healthz": _get("Liveness", {}, []),
     }
-    for operation in schemas.REQUESTS:
-        paths[f"/v1/models/{{model}}/{operation}"] = _post(operation, examples, [name])
+    for operation in OPERATIONS:
+        known = next((m for m in manifests if operation in m.operations), None)
+        example = None if known is None else bodies(known)[operation]
+        name, version = _identity(known)
+        paths[f"/v1/models/{{model}}/{operation}"] = _post(operation, example, [name])
         paths[f"/v1/models/{{model}}/versions/{{version}}/{operation}"] = _post(
-            operation, examples, [name, version]
+            operation, example, [name, version]
         )
     return paths
 
 
-def _post(operation: str, examples: dict[str, Json], parameters: list[Json]) -> Json:
-    body: Json = {"schema": _ref(schemas.REQUESTS[operation])}
-    if operation in examples:
-        body["example"] = examples[operation]
+def _identity(example: Manifest | None) -> tuple[Json, Json]:
+    """The parameters that name a model, and its version."""
+    name, version = (None, None) if example is None else (example.name, example.version)
+    return _parameter("model", "string", name), _parameter("version", "integer", version)
+
+
+def _post(operation: str, example: Json | None, parameters: list[Json]) -> Json:
+    body: Json = {"schema": _any_of(operation, [kind.requests for kind in KINDS.values()])}
+    if example is not None:
+        body["example"] = example
+    answers = [kind.answers for kind in KINDS.values()]
     return {
         "post": {
             "summary": _SUMMARIES[operation],
             "tags": ["operations"],
             "parameters": parameters,
             "requestBody": {"required": True, "content": {"application/json": body}},
-            "responses": _responses(_ref(schemas.ANSWERS[operation])),
+            "responses": _responses(_any_of(operation, answers)),
         }
     }
 
@@ -110,6 +127,13 @@ def _responses(schema: Json | None) -> Json:
 def _parameter(name: str, kind: str, example: str | int | None) -> Json:
     schema = {"type": kind} | ({} if example is None else {"example": example})
     return {"name": name, "in": "path", "required": True, "schema": schema}
+
+
+def _any_of(operation: str, tables: Sequence[Mapping[str, type]]) -> Json:
+    """The schemas of an operation, of every kind of model that has it."""
+    found = dict.fromkeys(table[operation] for table in tables if operation in table)
+    refs = [_ref(model) for model in found]
+    return refs[0] if len(refs) == 1 else {"anyOf": refs}
 
 
 def _ref(model: type) -> Json:

@@ -252,12 +252,16 @@ def test_the_version_may_be_named(api: httpx.Client) -> None:
 
 def test_the_catalogue_lists_what_serves_and_not_what_was_refused(api: httpx.Client) -> None:
     models = {m["name"]: m for m in api.get("/v1/models").json()["models"]}
-    assert set(models) == {"gauss", "given", "ordered", "scorer", "stepped"}
+    flows = {"gauss", "given", "ordered", "scorer", "stepped"}
+    assert set(models) == flows | {"auto", "plain", "vae"}
     assert models["gauss"]["versions"] == [1, 2]
     assert models["gauss"]["features"] == models["given"]["features"] == list(NAMES)
     assert models["gauss"]["context_features"] == []
     assert models["given"]["context_features"] == list(CONTEXT)
     assert models["scorer"]["operations"] == ["log_prob", "score"]
+    assert {models[name]["density"] for name in flows} == {"exact"}
+    assert [models[name]["density"] for name in ("vae", "auto")] == ["lower_bound", "none"]
+    assert models["auto"]["operations"] == ["decode", "encode", "reconstruct", "score"]
 
 
 def test_a_model_shows_its_manifest(api: httpx.Client) -> None:

@@ -63,7 +63,14 @@ def test_the_page_has_every_metric_that_is_promised(api: httpx.Client) -> None:
             *("requests", "request_duration_seconds", "rows", "executions", "batch_rows"),
             *("batch_requests", "queue_duration_seconds", "compute_duration_seconds"),
             *("queue_rows", "inflight_requests", "rejected", "cancelled", "row_status"),
-            *("log_prob", "model_load_duration_seconds", "model_loads", "model_ready"),
+            *(
+                "log_prob",
+                "score",
+                "bound_samples",
+                "model_load_duration_seconds",
+                "model_loads",
+                "model_ready",
+            ),
             *("model_info", "provider_info", "build_info"),
         )
     }

@@ -8,7 +8,7 @@ import pytest
 from exported.arrays import write_arrays
 from exported.bundle import describe_file, write_bundle
 from exported.golden import pack
-from exported.manifest import Manifest
+from exported.kinds import FlowManifest
 
 _ERRORS = {"median": 1e-6, "p999": 1e-5, "max": 1e-5}
 
@@ -84,12 +84,12 @@ def document(contents: dict[str, bytes]) -> dict:
 
 
 @pytest.fixture
-def manifest(document: dict) -> Manifest:
-    return Manifest.model_validate(document)
+def manifest(document: dict) -> FlowManifest:
+    return FlowManifest.model_validate(document)
 
 
 @pytest.fixture
-def folder(tmp_path: Path, manifest: Manifest, contents: dict[str, bytes]) -> Path:
+def folder(tmp_path: Path, manifest: FlowManifest, contents: dict[str, bytes]) -> Path:
     """A published bundle."""
     return write_bundle(tmp_path / "bundles", manifest, contents)
 

@@ -7,7 +7,7 @@ from exported.arrays import write_arrays
 from exported.bundle import Bundle, read_bundle
 from exported.errors import BundleInvalidError
 from exported.golden import Arrays, replay
-from exported.manifest import Manifest
+from exported.kinds import FlowManifest
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def with_tolerance(bundle: Bundle, absolute: object, relative: float) -> Bundle:
         for tensor in graph["outputs"]:
             fits = absolute if tensor["shape"] == [-1, 2] else 0.0
             tensor["tolerance"] = {"absolute": fits, "relative": relative}
-    return Bundle(Manifest.model_validate(document), bundle.contents)
+    return Bundle(FlowManifest.model_validate(document), bundle.contents)
 
 
 def test_every_output_of_every_graph_is_compared(bundle: Bundle) -> None:

@@ -11,7 +11,8 @@ from exported import arrays, bundle
 from exported import document as document_module
 from exported.bundle import read_manifest
 from exported.errors import BundleInvalidError
-from exported.manifest import MAX_FEATURES, MAX_GRAPHS, MAX_VERSION, Manifest
+from exported.kinds import FlowManifest
+from exported.manifest import MAX_FEATURES, MAX_GRAPHS, MAX_VERSION
 from exported.noise import base_uniforms
 from exported.schema import manifest_schema
 
@@ -60,7 +61,7 @@ def test_the_schema_refuses_what_it_can(document: dict) -> None:
         assert not validator.is_valid(document | {key: value}), key
 
 
-def test_a_manifest_cannot_be_changed(manifest: Manifest) -> None:
+def test_a_manifest_cannot_be_changed(manifest: FlowManifest) -> None:
     with pytest.raises(ValidationError, match="frozen"):
         manifest.version = 4  # type: ignore[misc]
 
@@ -71,7 +72,7 @@ def test_a_manifest_cannot_be_made_with_a_number_that_json_has_not(
 ) -> None:
     document["held_out"]["log_likelihood"] = value
     with pytest.raises(ValidationError, match="finite"):
-        Manifest.model_validate(document)
+        FlowManifest.model_validate(document)
 
 
 def test_an_operation_leads_to_its_graph(folder: Path) -> None:

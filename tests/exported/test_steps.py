@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from exported.bundle import Bundle
 from exported.golden import Arrays, replay
-from exported.manifest import Manifest
+from exported.kinds import FlowManifest
 
 Tamper = Callable[[dict], None]
 
@@ -37,14 +37,14 @@ def continuous(document: dict) -> dict:
 
 
 def test_options_have_the_default_and_other_bundles_have_none(
-    continuous: dict, manifest: Manifest
+    continuous: dict, manifest: FlowManifest
 ) -> None:
-    assert Manifest.model_validate(continuous).options("decode") == {"steps": 8}
+    assert FlowManifest.model_validate(continuous).options("decode") == {"steps": 8}
     assert manifest.options("decode") == {}
 
 
 def test_golden_rows_run_with_the_default(continuous: dict, contents: dict[str, bytes]) -> None:
-    bundle = Bundle(Manifest.model_validate(continuous), contents)
+    bundle = Bundle(FlowManifest.model_validate(continuous), contents)
     golden, seen = bundle.golden(), []
 
     def run(graph: str, inputs: Arrays) -> Arrays:
@@ -78,4 +78,4 @@ def test_steps_that_make_no_sense_are_refused(name: str, continuous: dict) -> No
     tamper, message = REFUSED[name]
     tamper(continuous)
     with pytest.raises(ValidationError, match=message):
-        Manifest.model_validate(continuous)
+        FlowManifest.model_validate(continuous)

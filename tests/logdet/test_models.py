@@ -7,6 +7,7 @@ from click.testing import CliRunner
 
 from logdet import cli
 from tests.bundles import write_gaussian
+from tests.latents import write_autoencoder, write_vae
 from tests.terminal import Run, lines
 
 
@@ -17,6 +18,14 @@ def test_models_shows_the_newest_version_of_each_name(run: Run, bundles: Path) -
     assert gauss[:8] == ["gauss", "1,2", "gaussian", "4", "exact", "-6.000", "±", "0.100"]
     assert gauss[8] == "999"
     assert other[:2] == ["other", "1"]
+
+
+def test_models_says_what_a_bound_is_and_what_has_none(run: Run, bundles: Path) -> None:
+    write_vae(bundles)
+    write_autoencoder(bundles)
+    _, auto, _, vae = lines(run("models").stdout)
+    assert auto[4:6] == ["none", "none"]
+    assert vae[4:9] == ["lower_bound", "≥", "-6.000", "±", "0.100"]
 
 
 def test_models_tells_of_a_bundle_it_cannot_read(run: Run, bundles: Path) -> None:

@@ -14,8 +14,9 @@ from matplotlib.image import imread
 from logdet.files import write_table
 from logdet.frame import Image
 from logdet.plots import ranges, style
+from logdet.plots.flow_scene import Encoded, FlowScene, drawn
 from logdet.plots.picture import paint, title
-from logdet.plots.scene import Draw, Points, Scene, choose_axes, drawn
+from logdet.plots.scene import Draw, choose_axes
 from service.model import Model
 from service.runtime import Runtime
 from tests.bundles import NAMES, ordinary_rows
@@ -53,7 +54,7 @@ def test_every_number_of_features_has_a_picture(run: Run, bundles: Path, feature
 def test_a_density_of_one_feature_is_drawn_as_it_is(bundles: Path) -> None:
     model = load(bundles, 1)
     draw = Draw(500, 0, None, None)
-    figure = paint(Scene(model, draw, (0,), drawn(model, draw), None))
+    figure = paint(FlowScene(model, draw, (0,), drawn(model, draw), None))
     left, right = figure.axes
     (curve,), (base,) = left.lines, right.lines
     x, y = curve.get_data()
@@ -68,7 +69,7 @@ def test_a_density_of_one_feature_is_drawn_as_it_is(bundles: Path) -> None:
 def test_a_density_of_two_features_has_its_mass_in_the_picture(bundles: Path) -> None:
     model = load(bundles, 2)
     draw = Draw(4000, 0, None, None)
-    scene = Scene(model, draw, (0, 1), drawn(model, draw), None)
+    scene = FlowScene(model, draw, (0, 1), drawn(model, draw), None)
     image = paint(scene).axes[0].collections[0]
     area = np.prod([np.diff(ranges.span(scene, axis))[0] for axis in (0, 1)])
     assert image.get_array().mean() * area == pytest.approx(1.0, abs=0.02)
@@ -89,8 +90,8 @@ def test_rows_of_a_file_lie_over_as_many_samples(bundles: Path, features: int) -
     model = load(bundles, features)
     draw = Draw(500, 0, None, None)
     points = drawn(model, draw)
-    data = Points("rows.csv", points.x[:200], points.z[:200], 0)
-    scene = Scene(model, draw, choose_axes(model, None), points, data)
+    data = Encoded("rows.csv", points.x[:200], 0, points.z[:200])
+    scene = FlowScene(model, draw, choose_axes(model, None), points, data)
     below, above = paint(scene).axes[1 if features == 2 else 3].collections
     assert (below.get_label(), above.get_label()) == ("samples", "rows.csv")
     assert len(below.get_offsets()) == len(above.get_offsets()) == 200
@@ -104,8 +105,8 @@ def test_latents_of_a_uniform_base_lie_in_its_square(bundles: Path) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | {"base": base}))
     model = Model.load(path.parent, Runtime.choose("cpu", sessions=1))
     z = np.random.default_rng(0).uniform(size=(300, 2))
-    scene = Scene(
-        model, Draw(300, 0, None, None), (0, 1), Points("samples", CENTRE + SCALE * z, z, 0), None
+    scene = FlowScene(
+        model, Draw(300, 0, None, None), (0, 1), Encoded("samples", CENTRE + SCALE * z, 0, z), None
     )
     latents = paint(scene).axes[2]
     (square,) = latents.lines
@@ -165,12 +166,12 @@ def test_images_are_sheets_of_samples(bundles: Path, image: Image) -> None:
     model = load(bundles, 16)
     draw = Draw(50, 0, None, None)
     points = drawn(model, draw)
-    figure = paint(Scene(model, draw, choose_axes(model, None), points, points), image)
+    figure = paint(FlowScene(model, draw, choose_axes(model, None), points, points), image)
     height, width, channels = image
     for axes in figure.axes:
         (sheet,) = axes.images
         pixels = np.asarray(sheet.get_array())
-        assert pixels.shape == (8 * (height + 1) - 1, 8 * (width + 1) - 1, 3)
+        assert pixels.shape == (7 * (height + 1) - 1, 8 * (width + 1) - 1, 3)
         first = np.clip((points.x[0, : math.prod(image)] - 4.0) / 12.0, 0.0, 1.0)
         expected = first.reshape(image)
         if channels != 3:
@@ -183,7 +184,7 @@ def test_images_are_sheets_of_samples(bundles: Path, image: Image) -> None:
 def test_a_picture_of_images_says_how_many_it_shows(run: Run, bundles: Path) -> None:
     model = load(bundles, 16)
     draw = Draw(100, 0, None, None)
-    scene = Scene(model, draw, (0, 1), drawn(model, draw), None)
+    scene = FlowScene(model, draw, (0, 1), drawn(model, draw), None)
     said = "n16/1 (gaussian): 64 images shown of 100 samples, seed 0"
     assert title(scene, typical=True, images=True) == said
     path = bundles / "n16" / "1" / "manifest.json"

@@ -10,6 +10,7 @@ import pyarrow.parquet as parquet
 import pytest
 
 from logdet import scoring
+from logdet.opening import open_model
 from logdet.options import Reference
 from service.model import Model
 from service.results import Decision, Evaluated
@@ -129,7 +130,7 @@ def test_no_latents_are_kept_of_rows_that_are_scored(
     bundles: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alive: list[weakref.ref[object]] = []
-    model = scoring.open_model(bundles, Reference("gauss", None), "cpu")
+    model = open_model(bundles, Reference("gauss", None), "cpu", "score")
     evaluate = Model.evaluate
 
     def watched(self: Model, *args: object) -> Evaluated:

@@ -10,13 +10,25 @@ import pytest
 import torch
 
 from exported.accuracy import ErrorSummary, StepChoice, StepChoices
+from exported.bundle import read_manifest
 from logdet.commands.train import _command_line, _explain_interruption, _settled, load_data
 from logdet.errors import TableError
-from logdet.training_view import _steps, publishing, show_columns, show_next_version
+from logdet.published_view import _steps, show_published
+from logdet.training_view import (
+    publishing,
+    show_columns,
+    show_next_version,
+    training_progress,
+)
+from tests.latents import write_autoencoder, write_vae
 from training.checkpoint import FitState
+from training.evaluate import Separation
+from training.fit import EpochReport
 from training.prepared import prepare
 from training.recipes import Recipe, read_recipe
+from training.run import Published
 from training.table import Table
+from training.vae.data import prepare_observations
 
 
 def test_names_with_units_in_brackets_are_shown_as_they_are(
@@ -63,6 +75,62 @@ def test_the_steps_of_a_continuous_flow_are_shown_with_the_error_of_the_default(
         ("  on offer", "4, 8"),
     ]
     assert _steps(None) == []
+
+
+@pytest.mark.parametrize(
+    ("family", "words"),
+    [
+        ("nsf", "train -3.000  validation -2.500  best -2.000 nats  up to 1:05 left"),
+        ("vae", "bound of validation -2.500  best -2.000 nats  up to 1:05 left"),
+        ("autoencoder", "squared error of validation 2.5000  best 2.0000  up to 1:05 left"),
+    ],
+)
+def test_what_validation_measures_is_called_what_it_is(
+    capsys: pytest.CaptureFixture[str], family: str, words: str
+) -> None:
+    train = -3.0 if family == "nsf" else None
+    recipe = Recipe(name="t", model={"family": family})
+    with training_progress(recipe) as report:
+        report(EpochReport(1, 2, train, -2.5, -2.0, 65.0, 65.0))
+    assert capsys.readouterr().out == f"epoch 1/2  {words}\n"
+
+
+def test_tails_are_told_of_columns_that_are_bent(capsys: pytest.CaptureFixture[str]) -> None:
+    table = Table("t", ("a", "b"), np.random.default_rng(0).normal(size=(60, 2)))
+    show_columns(prepare(Recipe(name="t"), table), "t")
+    assert "arcsinh" in capsys.readouterr().out
+    recipe = Recipe(name="t", model={"family": "vae"})
+    show_columns(prepare_observations(recipe, table), "t")
+    shown = capsys.readouterr().out
+    assert "continuous" in shown
+    assert "tails" not in shown
+    assert "arcsinh" not in shown
+
+
+def test_a_published_vae_is_told_by_its_bounds(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_vae(tmp_path)
+    separation = Separation(7, 0.91, 0.5)
+    show_published(Published(folder, read_manifest(folder), separation, 4, 3), Path("c.pt"))
+    shown = {line[:25].strip(): line[25:].strip() for line in capsys.readouterr().out.splitlines()}
+    assert shown["test importance bound"] == "-6.000 ± 0.100 nats, 100 samples a row"
+    assert shown["elbo"] == "-7.000 nats"
+    assert shown["AUROC, labelled anomalies"] == "0.9100 of 7 rows"
+    assert shown["onnxruntime vs float64"] == "median 1.0e-07, largest 1.0e-05 nats"
+    assert shown["1 (default)"] == "elbo -6.043, importance bound -6.000 nats, 2 ms"
+    assert "test log-likelihood" not in shown
+
+
+def test_a_published_autoencoder_is_told_by_its_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_autoencoder(tmp_path)
+    show_published(Published(folder, read_manifest(folder), None, 4, 3), Path("c.pt"))
+    shown = capsys.readouterr().out
+    assert "0.4000 ± 0.0100 deviations" in shown
+    assert "nats" not in shown
+    assert "next: logdet score auto FILE" in shown
 
 
 def test_a_column_of_text_can_be_dropped(tmp_path: Path) -> None:

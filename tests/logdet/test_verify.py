@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.bundles import write_gaussian
+from tests.latents import write_autoencoder, write_vae
 from tests.terminal import Run, lines
 
 
@@ -37,3 +40,28 @@ def test_verify_fails_on_a_changed_byte(run: Run, bundles: Path) -> None:
     result = run("verify", "gauss/1")
     assert result.exit_code == 1
     assert result.stderr.startswith("logdet: gauss/1 is refused: calibration.npz is not the file")
+
+
+@pytest.mark.parametrize("has_depth", [True, False])
+def test_verify_replays_every_graph_of_a_vae(run: Run, bundles: Path, has_depth: bool) -> None:
+    write_vae(bundles, has_depth=has_depth)
+    result = run("verify", "vae", "--provider", "cpu")
+    assert result.exit_code == 0
+    assert {row[0] for row in lines(result.stdout)[1:-1]} == {
+        "posterior",
+        "log_weight",
+        "decode",
+        "draw",
+        "reconstruct",
+    }
+    write_vae(bundles, version=2, golden_offset=0.5)
+    worse = run("verify", "vae/2")
+    assert worse.exit_code == 1
+    assert "vae/2 does not replay: 1 of 9 outputs are off" in worse.stderr
+
+
+def test_verify_replays_every_graph_of_an_autoencoder(run: Run, bundles: Path) -> None:
+    write_autoencoder(bundles)
+    result = run("verify", "auto", "--provider", "cpu")
+    assert result.exit_code == 0
+    assert [row[0] for row in lines(result.stdout)[1:-1]].count("reconstruct") == 2

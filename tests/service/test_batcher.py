@@ -87,6 +87,24 @@ def test_batched_is_unbatched(sizes: list[int], workers: int, chunk_rows: int) -
     assert seen.waits == len(sizes)
 
 
+def test_a_lane_may_allow_fewer_rows_in_a_run_than_the_batcher() -> None:
+    seen = Seen()
+
+    async def work() -> None:
+        batcher = a_batcher(chunk_rows=16)
+        lane = Lane(square, seen, limit=3)
+        inputs = [matrix(0, rows) for rows in (1, 10, 2)]
+        for x, answer in zip(
+            inputs, await asyncio.gather(*(ask(batcher, lane, x) for x in inputs)), strict=True
+        ):
+            np.testing.assert_array_equal(answer[1], -x)
+        batcher.close()
+
+    run(work())
+    assert sum(seen.rows) == 13
+    assert max(seen.rows) == 3
+
+
 def held_back(gate: threading.Event) -> Callable[[Array], Arrays]:
     def slow(x: Array) -> Arrays:
         gate.wait(10)

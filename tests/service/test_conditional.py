@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from service.choice import Choice
 from service.config import ServiceConfig
 from service.core import Core
 from service.errors import ServiceError
@@ -179,8 +180,8 @@ def test_requests_that_share_runs_keep_their_own_context(
         asked.append((rows_given(np.broadcast_to(context, (rows, 3)), seed), context))
 
     async def work() -> list[Any]:
-        scored = [variants.log_prob(served, x, context) for x, context in asked]
-        drawn = [variants.sample(served, len(x), 1, 1.0, context) for x, context in asked]
+        scored = [served.log_prob(x, Choice(context)) for x, context in asked]
+        drawn = [served.sample(len(x), 1, 1.0, Choice(context)) for x, context in asked]
         return await asyncio.gather(*scored, *drawn)
 
     answers = asyncio.run(work())
@@ -216,7 +217,7 @@ def test_rows_of_different_steps_never_share_a_run(variants: Core) -> None:
     counts = [None, *OFFERED] * 4
 
     async def work() -> list[Any]:
-        asked = (variants.log_prob(served, x, steps=steps) for steps in counts)
+        asked = (served.log_prob(x, Choice(steps=steps)) for steps in counts)
         return await asyncio.gather(*asked)
 
     for steps, got in zip(counts, asyncio.run(work()), strict=True):

@@ -11,6 +11,7 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
+from service.choice import Choice
 from service.config import ServiceConfig
 from service.core import Core
 from service.errors import ErrorKind, ServiceError
@@ -43,7 +44,7 @@ def skewed(rng: np.random.Generator, rows: int) -> np.ndarray:
 
 def estimates(core: Core, *asked: Question, samples: int = 20_000, seed: int = 0) -> Expected:
     served = core.find("gauss")
-    return asyncio.run(core.expectation(served, Questions(asked), samples, seed))
+    return asyncio.run(served.expectation(Questions(asked), samples, seed))
 
 
 # question: (question, truth under the bundle's Gaussian)
@@ -182,12 +183,12 @@ def test_a_context_moves_the_expectation(tmp_path: Path) -> None:
     core.load()
     served, asked = core.find("given"), Questions((Mean(PRESSURE),))
     context = (CENTRE + np.array([20.0, 10.0, 0.0]))[None]
-    (got,) = asyncio.run(core.expectation(served, asked, 5000, 0, context)).estimates
+    (got,) = asyncio.run(served.expectation(asked, 5000, 0, Choice(context))).estimates
     assert abs(got.value - MEAN[0] - shift(context)[0, 0]) < 4.0 * got.standard_error
     two, lost = np.repeat(context, 2, axis=0), np.full((1, 3), np.nan)
     for wrong, words in ((None, "context"), (two, "1 row"), (lost, "non_finite_input")):
         with pytest.raises(ServiceError, match=words) as refused:
-            asyncio.run(core.expectation(served, asked, 100, 0, wrong))
+            asyncio.run(served.expectation(asked, 100, 0, Choice(wrong)))
         assert refused.value.kind is ErrorKind.INVALID_INPUT
 
 

@@ -18,8 +18,8 @@ from service.errors import ErrorKind, ServiceError
 from service.examples import bodies
 from service.http.app import App, build_app
 from service.http.errors import STATUS, error_response, refusal
-from service.http.operations import HANDLERS
-from service.http.schemas import ANSWERS, REQUESTS, Kind, Status
+from service.http.kinds import KINDS, OPERATIONS
+from service.http.schemas import Kind, Status
 from service.results import STATUSES
 
 GOOD = {"rows": [[10.0, -3.0, 40, 7.1]]}
@@ -46,7 +46,8 @@ def test_every_kind_of_error_has_a_status_and_the_same_shape(kind: ErrorKind) ->
 
 
 def test_schemas_operations_and_tables_name_the_same_things(core: Core) -> None:
-    assert set(REQUESTS) == set(ANSWERS) == set(HANDLERS)
+    for kind in KINDS.values():
+        assert set(kind.requests) == set(kind.answers) == set(kind.handlers)
     assert set(Kind.__args__) == {kind.value for kind in ErrorKind}  # type: ignore[attr-defined]
     assert Status.__args__ == STATUSES  # type: ignore[attr-defined]
 
@@ -59,18 +60,47 @@ def test_the_document_says_which_fields_may_be_null(core: Core) -> None:
     assert fields["alpha"]["exclusiveMinimum"] is True
 
 
-@pytest.mark.parametrize("operation", list(HANDLERS))
-def test_answers_are_as_the_schemas_say(core: Core, operation: str) -> None:
+CASES = [
+    ("ordered" if operation == "feature_log_prob" else name, operation)
+    for name, kind in zip(("gauss", "vae", "auto"), KINDS.values(), strict=True)
+    for operation in kind.handlers
+]
+
+
+@pytest.mark.parametrize(("name", "operation"), CASES)
+def test_answers_are_as_the_schemas_say(core: Core, name: str, operation: str) -> None:
+    app = build_app(core)
+    served = core.find(name)
+    kind, body = KINDS[type(served)], bodies(served.model.manifest)[operation]
+    kind.requests[operation].model_validate(body)
+    response = ask(app, "POST", f"/v1/models/{name}/{operation}", json=body)
+    assert response.status_code == 200, response.text
+    kind.answers[operation].model_validate_json(response.content, extra="forbid")
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_examples_are_requests_that_the_model_beside_them_answers(
+    core: Core, operation: str
+) -> None:
     app = build_app(core)
     document = ask(app, "GET", "/openapi.json").json()
     path = f"/v1/models/{{model}}/{operation}"
-    content = document["paths"][path]["post"]["requestBody"]["content"]
-    name = "ordered" if operation == "feature_log_prob" else "gauss"
-    body = bodies(core.find(name).model.manifest)[operation]
-    assert content["application/json"].get("example", body) == body
-    response = ask(app, "POST", path.replace("{model}", name), json=body)
+    described = document["paths"][path]["post"]
+    model = described["parameters"][0]["schema"]["example"]
+    example = described["requestBody"]["content"]["application/json"]["example"]
+    response = ask(app, "POST", path.replace("{model}", model), json=example)
     assert response.status_code == 200, response.text
-    ANSWERS[operation].model_validate_json(response.content, extra="forbid")
+
+
+def test_the_document_has_a_schema_for_each_kind_of_model(core: Core) -> None:
+    document = ask(build_app(core), "GET", "/openapi.json").json()
+    post = document["paths"]["/v1/models/{model}/encode"]["post"]
+    for content in (post["requestBody"], post["responses"]["200"]):
+        found = content["content"]["application/json"]["schema"]["anyOf"]
+        assert len(found) == 3
+        for reference in found:
+            name = reference["$ref"].rpartition("/")[2]
+            assert name in document["components"]["schemas"]
 
 
 def test_an_error_that_nobody_foresaw_says_nothing_of_the_inside(
@@ -112,7 +142,7 @@ def test_a_service_that_is_stopping_says_so(core: Core) -> None:
 
 
 def test_a_request_past_its_time_is_given_up(core: Core) -> None:
-    core.config = core.config.model_copy(update={"request_timeout_s": 1e-6})
+    core.work.config = core.config.model_copy(update={"request_timeout_s": 1e-6})
     response = score(build_app(core))
     assert response.status_code == 504
     assert response.json()["kind"] == "deadline"

@@ -17,9 +17,7 @@ def test_log_densities_are_counted_in_the_models_own_buckets(root: Path) -> None
     manifest = read_manifest(root / "gauss" / "1")
     child = metrics.model(manifest)
     quantiles = sorted(manifest.calibration.quantiles.values())
-    child.log_prob.observe(
-        child.key, np.array([quantiles[0] - 1, quantiles[-1] + 1, quantiles[0]])
-    )
+    child.scores.observe(child.key, np.array([quantiles[0] - 1, quantiles[-1] + 1, quantiles[0]]))
     labels = {"replica": "r", "model": "gauss", "version": "1"}
     value = metrics.registry.get_sample_value
     assert value("logdet_log_prob_bucket", labels | {"le": str(quantiles[0])}) == 2
@@ -34,7 +32,7 @@ def test_the_core_counts_every_row_and_run(core: Core) -> None:
     x[3, 0] = np.nan
 
     async def work() -> None:
-        await core.score(served, x)
+        await served.score(x)
         await core.drain()
 
     asyncio.run(work())

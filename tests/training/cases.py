@@ -22,6 +22,7 @@ from training.bijections import (
     Inverse,
     Linear,
     LULinear,
+    Permuted,
     Planar,
     Radial,
     RationalQuadratic,
@@ -69,6 +70,12 @@ def _autoregressive(features: int, elementwise: ElementwiseMap, given: int = 0) 
     return Autoregressive(features, conditioner, elementwise)
 
 
+def _permuted(features: int, given: int = 0) -> Bijection:
+    # A cycle, which is not its own inverse.
+    order = torch.arange(features).roll(1)
+    return Permuted(_autoregressive(features, Affine(), given), order)
+
+
 def _sylvester(features: int, given: int = 0) -> Bijection:
     return Sylvester(features, min(3, features), given, HIDDEN)
 
@@ -97,6 +104,7 @@ _MAKERS: dict[str, Callable[[int], Bijection]] = {
     "autoregressive affine": lambda d: _autoregressive(d, Affine()),
     "autoregressive spline": lambda d: _autoregressive(d, RationalQuadratic(5, 4.0)),
     "inverse autoregressive": lambda d: Inverse(_autoregressive(d, Affine())),
+    "permuted autoregressive affine": _permuted,
     "planar": Planar,
     "radial": Radial,
     "sylvester": _sylvester,
@@ -131,6 +139,7 @@ _CONDITIONAL: dict[str, Callable[[int], Bijection]] = {
     "autoregressive affine": lambda d: _autoregressive(d, Affine(), CONTEXT),
     "autoregressive spline": lambda d: _autoregressive(d, RationalQuadratic(5, 4.0), CONTEXT),
     "inverse autoregressive": lambda d: Inverse(_autoregressive(d, Affine(), CONTEXT)),
+    "permuted autoregressive affine": lambda d: _permuted(d, CONTEXT),
     "planar": lambda d: Planar(d, CONTEXT, HIDDEN),
     "radial": lambda d: Radial(d, CONTEXT, HIDDEN),
     "sylvester": lambda d: _sylvester(d, CONTEXT),

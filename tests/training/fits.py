@@ -13,7 +13,7 @@ from training.checkpoint import FitState
 from training.evaluate import full_flow
 from training.flow import Flow
 from training.recipes import FAMILIES, Recipe
-from training.run import Run
+from training.run import FlowWork, Run
 from training.runner import Runner
 from training.steps import with_steps
 from training.table import Table
@@ -97,8 +97,14 @@ def publish(table: Table, recipe: Recipe, folder: Path) -> Fitted:
     bundle = read_bundle(published.folder)
     steps = bundle.manifest.steps
     contents = {name: bundle.graph(name) for name in bundle.manifest.graphs}
-    density = full_flow(run._flow, run.prepared)
+    density = full_flow(flow_of(run), run.prepared)
     if steps is not None:
         density = with_steps(density, steps.default)
     graphs = Runner(contents, None if steps is None else steps.default)
     return Fitted(run, density, bundle, graphs, published.folder)
+
+
+def flow_of(run: Run) -> Flow:
+    """The layers that a run of a flow trains."""
+    assert isinstance(run.work, FlowWork)
+    return run.work.flow

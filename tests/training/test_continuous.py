@@ -141,7 +141,7 @@ def test_the_regression_leaves_the_layers_before_to_their_own_likelihood() -> No
     chain.initialise(x)
     flow, before = Flow(chain), Chain(chain.bijections[:-1])
     batch = FlowInput(x, x.new_zeros(len(x)), None)
-    Regression(variance_preserving)(flow, batch, np.random.default_rng(0)).backward()
+    Regression(path=variance_preserving)(flow, batch, np.random.default_rng(0), 0).backward()
     got = {name: p.grad.clone() for name, p in before.named_parameters() if p.grad is not None}
     flow.zero_grad()
     (-Flow(before)(x).mean()).backward()

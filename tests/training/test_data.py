@@ -70,13 +70,15 @@ class TestColumns:
         rng = np.random.default_rng(0)
         share, wait = rng.beta(2, 2, 500), rng.exponential(3.0, 500)
         censored = np.minimum(rng.normal(5.0, 1.0, 500), 5.5)
-        rows = np.stack([share, wait, censored], axis=1)
-        first, second, third = describe_columns(("share", "wait", "censored"), rows, NONE).all
+        rows, names = np.stack([share, wait, censored], axis=1), ("share", "wait", "censored")
+        first, second, third = describe_columns(names, rows, NONE, {}).all
         assert first.notes == ("bounded by 0 and 1, modelled as open (bounds: {share: [0, 1]})",)
         assert second.notes == (
             "bounded below by 0, modelled as open (bounds: {wait: [0, null]})",
         )
         assert "of the rows at the high end, 5.5" in third.notes[0]
+        plain = describe_columns(names, rows, NONE).all
+        assert [column.notes for column in plain] == [(), (), ()]
 
     def test_whole_numbers_may_be_declared_continuous(self) -> None:
         made = table()
@@ -203,7 +205,10 @@ class TestRecipes:
             (["epoch=5"], "no setting 'epoch'; there are: .*epochs"),
             (["epochs"], "expected --set KEY=VALUE, got 'epochs'"),
             (["tail_bound=3"], "^recipe: model.tail_bound: expected a power of two.*got 3$"),
-            (["family=gaussian"], "no family 'gaussian'; there are: planar, .*, mixed$"),
+            (
+                ["family=gaussian"],
+                "no family 'gaussian'; there are: planar, .*, mixed, autoencoder, vae$",
+            ),
             (
                 ["family=realnvp", "bins=4"],
                 "recipe: family realnvp has no setting 'bins'; it has: base",

@@ -11,6 +11,7 @@ import torch
 
 from exported.bundle import read_bundle
 from exported.golden import replay
+from tests.training.fits import flow_of
 from training.checkpoint import FitState
 from training.evaluate import full_flow, log_prob
 from training.pixels import describe_pixels
@@ -134,7 +135,7 @@ def test_images_are_published_exact(
     assert manifest.accuracy.round_trip_error.max < 1e-3
     graphs = Runner({name: bundle.graph(name) for name in manifest.graphs})
     replay(manifest, bundle.golden(), graphs)
-    density, test = full_flow(run._flow, run.prepared), run.prepared.split.test
+    density, test = full_flow(flow_of(run), run.prepared), run.prepared.split.test
     expected = log_prob(density, run.prepared, test)
     for batch in (1, 5, 17):
         got = graphs("log_prob", run.prepared.inputs(test[:batch]))["log_prob"]

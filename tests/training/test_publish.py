@@ -14,6 +14,7 @@ import torch
 from exported.base import base_log_prob, base_noise
 from exported.bundle import Bundle, read_bundle
 from exported.golden import replay
+from tests.training.fits import flow_of
 from training.checkpoint import FitState
 from training.evaluate import full_flow, log_prob
 from training.graphs import DecodeGraph
@@ -88,7 +89,7 @@ def test_golden_rows_replay_from_the_written_bundle(made: Made) -> None:
 
 @pytest.mark.parametrize("batch", BATCHES)
 def test_served_log_prob_is_the_trained_one_at_any_batch(made: Made, batch: int) -> None:
-    density = full_flow(made.run._flow, made.run.prepared)
+    density = full_flow(flow_of(made.run), made.run.prepared)
     test = made.run.prepared.split.test
     rows = np.resize(test.rows, (batch, len(made.run.table.columns))).astype(x_dtype(made))
     got = made.graphs("log_prob", {"x": rows})["log_prob"]
@@ -173,7 +174,7 @@ def test_an_inexact_graph_is_not_published(
 
     def biased(*args: object) -> object:
         specs = honest(*args)  # type: ignore[arg-type]
-        specs["log_prob"].module.units.scale *= 1.01  # type: ignore[operator, union-attr]
+        specs["log_prob"].module.rows.units.scale *= 1.01  # type: ignore[operator, union-attr]
         return specs
 
     monkeypatch.setattr(training.publish, "table_graphs", biased)

@@ -10,6 +10,7 @@ from training.bijections.image import PerPixel, Rearrange, channels_first, squee
 from training.bijections.linear import Linear, LULinear
 from training.bijections.maps import Affine, ElementwiseMap, Shift
 from training.bijections.marginal import ElementwiseSpline
+from training.bijections.permuted import Permuted
 from training.bijections.planar import Planar
 from training.bijections.radial import Radial
 from training.bijections.spline import RationalQuadratic
@@ -33,6 +34,7 @@ __all__ = [
     "LULinear",
     "Linear",
     "PerPixel",
+    "Permuted",
     "Planar",
     "Radial",
     "RationalQuadratic",

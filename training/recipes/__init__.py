@@ -20,10 +20,13 @@ from training.recipes.family import (
 )
 from training.recipes.mixed import FamilyConfig, MixedConfig
 from training.recipes.read import read_recipe, resumed, shipped_recipes
+from training.recipes.vae import AUTOENCODERS, AutoencoderConfig, VAEConfig
 
 __all__ = [
+    "AUTOENCODERS",
     "FAMILIES",
     "MIXTURE_COMPONENTS",
+    "AutoencoderConfig",
     "CNFConfig",
     "DiffusionConfig",
     "Ends",
@@ -42,6 +45,7 @@ __all__ = [
     "SplineAutoregressiveConfig",
     "SplineCouplingConfig",
     "SylvesterConfig",
+    "VAEConfig",
     "read_recipe",
     "resumed",
     "shipped_recipes",

@@ -8,8 +8,10 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from training.recipes.family import DEFAULT_FAMILY, Frozen, SplineCouplingConfig
 from training.recipes.mixed import FamilyConfig
+from training.recipes.vae import AutoencoderConfig, VAEConfig
 
 Ends = tuple[float | None, float | None]
+ModelConfig = FamilyConfig | AutoencoderConfig | VAEConfig
 
 
 def _range(ends: Ends) -> Ends:
@@ -74,8 +76,18 @@ class Recipe(Frozen):
     drop: frozenset[str] = frozenset()
     bounds: dict[str, Annotated[Ends, AfterValidator(_range)]] = Field(default_factory=dict)
     context: tuple[str, ...] = ()
-    model: Annotated[FamilyConfig, Field(discriminator="family")] = SplineCouplingConfig()
+    model: Annotated[ModelConfig, Field(discriminator="family")] = SplineCouplingConfig()
     fit: FitConfig = FitConfig()
+
+    def flow(self) -> FamilyConfig:
+        """The model, where it is a flow.
+
+        Raises:
+            TypeError: If it is an autoencoder.
+        """
+        if isinstance(self.model, AutoencoderConfig | VAEConfig):
+            raise TypeError(f"expected a flow, got the family {self.model.family}")
+        return self.model
 
     @field_validator("context")
     @classmethod

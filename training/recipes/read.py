@@ -9,14 +9,13 @@ from typing import Any, get_args
 import yaml
 from pydantic import ValidationError
 
-from training.recipes.config import FitConfig, Recipe
-from training.recipes.mixed import FamilyConfig
+from training.recipes.config import FitConfig, ModelConfig, Recipe
 from training.recipes.refusal import refusal
 
 _FOLDER = Path(__file__).parent
 # Sections whose fields may be set without naming the section: `--set epochs=5`.
 _SECTIONS: dict[str, set[str]] = {
-    "model": {field for family in get_args(FamilyConfig) for field in family.model_fields},
+    "model": {field for family in get_args(ModelConfig) for field in family.model_fields},
     "fit": set(FitConfig.model_fields),
 }
 # Fields of the fit that an interrupted run may go on with changed.

@@ -43,7 +43,7 @@ def family_graphs(family: str) -> Iterator[tuple[str, bytes]]:
     recipe = Recipe.model_validate({"name": "wide", "model": model})
     prepared = _prepared(recipe, SIDES if family == "glow" else None)
     sizes = Sizes(FEATURES, image=prepared.image)
-    flow = build_flow(recipe.model, sizes, torch.Generator().manual_seed(0))
+    flow = build_flow(recipe.flow(), sizes, torch.Generator().manual_seed(0))
     for name, spec in table_graphs(full_flow(flow, prepared), prepared).items():
         yield name, to_onnx(spec)
 

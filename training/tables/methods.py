@@ -12,6 +12,7 @@ from training.checkpoint import FitState
 from training.evaluate import full_flow, log_prob
 from training.fit import fit
 from training.flow import Flow
+from training.objectives import objective_of
 from training.prepared import Prepared, described
 from training.recipes import Recipe
 from training.run import fresh_flow
@@ -55,7 +56,8 @@ def flow(fold: Fold, recipe: Recipe) -> Measured:
     """A flow as anybody gets it from the recipe, trained on the fold's own rows and no others."""
     prepared = prepared_fold(fold, recipe)
     fresh = fresh_flow(recipe, prepared)
-    state = fit(fresh, prepared, recipe, FitState(), lambda _: None, lambda _: None)
+    how = recipe.fit, objective_of(recipe.flow())
+    state = fit(fresh, prepared, how, FitState(), lambda _: None, lambda _: None)
     density = solved(full_flow(fresh, prepared))
     return Measured(standardised_nats(density, prepared, fold), state.seconds, state.epoch)
 

@@ -1,0 +1,191 @@
+"""Bodies of requests to flows and of their answers; see :mod:`service.http.schemas`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field
+
+from service.expectation import DEFAULT_SAMPLES
+from service.http.schemas import (
+    Alpha,
+    Answer,
+    Body,
+    Decided,
+    Drawing,
+    Latents,
+    Rows,
+    Seed,
+    Status,
+    Value,
+)
+from service.questions import MAX_QUESTIONS
+
+
+class _Given(Body):
+    context: list[list[Value]] | list[dict[str, Value]] | None = Field(
+        None,
+        description="For a conditional density only, which needs it: one row of its context "
+        "features for all rows of the request, or one for each; lists or objects as in rows.",
+    )
+    steps: int | None = Field(
+        None,
+        description="For a model with a solver only: one of the numbers of steps that its "
+        "manifest offers; by default the manifest's own.",
+    )
+
+
+class RowsBody(Rows, _Given):
+    """Rows in the units of the training table; null where a value is not known."""
+
+
+class ScoreBody(RowsBody):
+    """Rows to decide about; null is the same as a field left out."""
+
+    alpha: Alpha = 0.01
+
+
+class DecodeBody(Latents, _Given):
+    """Latents."""
+
+
+class SampleBody(Drawing, _Given):
+    """How many rows to draw, and which; null is the same as a field left out."""
+
+
+class MeanOf(Body):
+    """Of a feature."""
+
+    mean: str
+
+
+class VarianceOf(Body):
+    """Of a feature."""
+
+    variance: str
+
+
+class QuantileOf(Body):
+    """The value of a feature that a share ``q`` of rows do not exceed."""
+
+    quantile: str
+    q: float = Field(gt=0, lt=1)
+
+
+class ProbabilityOf(Body):
+    """The probability that every named feature is in its closed interval."""
+
+    probability: dict[str, Annotated[list[Value], Field(min_length=2, max_length=2)]] = Field(
+        min_length=1, description="[low, high] by feature name; null is an open end."
+    )
+
+
+class ExpectationBody(_Given):
+    """What to estimate, and from how many rows; null is the same as a field left out."""
+
+    of: list[MeanOf | VarianceOf | QuantileOf | ProbabilityOf] = Field(
+        min_length=1, max_length=MAX_QUESTIONS
+    )
+    samples: int | None = Field(DEFAULT_SAMPLES, ge=1, description="Rows to draw.")
+    seed: Seed = None
+
+
+class _Answer(Answer):
+    density: Literal["exact", "estimate"]
+    steps: int | None = Field(
+        None, description="Of the solver, where the model has one; else left out."
+    )
+
+
+class LogProbAnswer(_Answer):
+    """Log-densities in nats; null where there is none, with the reason in status."""
+
+    log_prob: list[Value]
+    status: list[Status]
+
+
+class FeatureLogProbAnswer(LogProbAnswer):
+    """Log-densities, and each feature's term of them in nats."""
+
+    feature_log_prob: list[list[Value]] = Field(
+        description="Of each feature given those before it, in the order of the features; the "
+        "terms of a row sum to its log_prob."
+    )
+
+
+class ScoreAnswer(Decided, LogProbAnswer):
+    """Log-densities and decisions."""
+
+    threshold: Value = Field(description="Log-density under which a row is an anomaly, nats.")
+
+
+class EncodeAnswer(_Answer):
+    """Latents, and the log-determinant of the map to them in nats."""
+
+    z: list[list[Value]]
+    log_det: list[Value]
+    status: list[Status]
+
+
+class DecodeAnswer(_Answer):
+    """Rows and their log-densities in nats."""
+
+    rows: list[list[Value]]
+    log_prob: list[Value]
+    status: list[Status]
+
+
+class SampleAnswer(DecodeAnswer):
+    """Drawn rows and the seed that draws them again."""
+
+    seed: int
+
+
+class _Estimate(BaseModel):
+    value: Value = Field(description="Null where no row was left to tell it.")
+    standard_error: Value = Field(description="Null where the rows are too few to tell it.")
+
+
+class MeanEstimate(MeanOf, _Estimate):
+    """The mean of the rows drawn."""
+
+
+class VarianceEstimate(VarianceOf, _Estimate):
+    """The variance of the rows drawn, in the feature's unit squared."""
+
+
+class QuantileEstimate(QuantileOf, _Estimate):
+    """The quantile of the rows drawn: the value of one of them."""
+
+
+class ProbabilityEstimate(ProbabilityOf, _Estimate):
+    """The share of the rows drawn; its error is above zero at 0 and 1 too."""
+
+
+class ExpectationAnswer(_Answer):
+    """Every entry as asked, with its value and standard error, in the order of the request."""
+
+    of: list[MeanEstimate | VarianceEstimate | QuantileEstimate | ProbabilityEstimate]
+    samples: int
+    excluded: int = Field(description="Rows drawn that take no part: their status is not ok.")
+    seed: int
+
+
+REQUESTS: dict[str, type[Body]] = {
+    "log_prob": RowsBody,
+    "feature_log_prob": RowsBody,
+    "score": ScoreBody,
+    "encode": RowsBody,
+    "decode": DecodeBody,
+    "sample": SampleBody,
+    "expectation": ExpectationBody,
+}
+ANSWERS: dict[str, type[_Answer]] = {
+    "log_prob": LogProbAnswer,
+    "feature_log_prob": FeatureLogProbAnswer,
+    "score": ScoreAnswer,
+    "encode": EncodeAnswer,
+    "decode": DecodeAnswer,
+    "sample": SampleAnswer,
+    "expectation": ExpectationAnswer,
+}

@@ -1,0 +1,99 @@
+"""What every loaded bundle has, of whichever kind: verified, warmed, and answering here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Generic, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exported import golden
+from exported.bundle import Bundle
+from exported.calibration import Calibration
+from exported.manifest import Manifest
+from service.errors import invalid
+from service.results import Decision, Floats
+from service.runtime import Arrays, Runtime, Sessions
+from service.status import RowRules
+from service.support import refuse_unsupported
+
+DEFAULT_ALPHA = 0.01
+
+M = TypeVar("M", bound=Manifest)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded(Generic[M]):
+    """A bundle whose graphs run here.
+
+    Attributes:
+        manifest: What it is.
+        calibration: Scores that turn a score into a p-value.
+        rules: Which rows may be run.
+        graphs: Sessions by graph name.
+        provider: Where they run.
+    """
+
+    manifest: M
+    calibration: Calibration
+    rules: RowRules
+    graphs: Mapping[str, Sessions]
+    provider: str
+
+    @classmethod
+    def of(cls, manifest: M, bundle: Bundle, runtime: Runtime) -> Self:
+        """Check and warm a bundle that was read.
+
+        Args:
+            manifest: Of the bundle.
+            bundle: All of it.
+            runtime: Makes its sessions.
+
+        Raises:
+            BundleInvalidError: If it cannot be served, or does not replay.
+        """
+        graphs = open_graphs(bundle, runtime)
+        rules = RowRules.of(manifest.features)
+        return cls(manifest, bundle.calibration(), rules, graphs, runtime.provider)
+
+    def decide(self, scores: Floats, alpha: float | None = None) -> Decision:
+        """Which scores are anomalies at a rate of false alarms.
+
+        Without an alpha it is :data:`DEFAULT_ALPHA`, or the smallest that the calibration rows can
+        tell where they are too few for that.
+
+        Raises:
+            ServiceError: If alpha cannot be decided with this bundle's calibration rows.
+        """
+        if alpha is None:
+            alpha = max(DEFAULT_ALPHA, self.calibration.smallest_alpha)
+        try:
+            threshold = self.calibration.threshold(alpha)
+        except ValueError as error:
+            raise invalid(str(error)) from error
+        p_value = self.calibration.p_value(scores)
+        return Decision(p_value, p_value <= alpha, threshold, alpha)
+
+    def run(
+        self, graph: str, inputs: Arrays, options: Mapping[str, int | None]
+    ) -> dict[str, NDArray[np.floating]]:
+        """Run a graph; options that are None are those of a model without them."""
+        chosen = {name: np.array(value) for name, value in options.items() if value is not None}
+        return self.graphs[graph].run({**inputs, **chosen})  # type: ignore[return-value]
+
+
+def open_graphs(bundle: Bundle, runtime: Runtime) -> Mapping[str, Sessions]:
+    """Sessions of every graph, each of which has replayed the golden rows and is warm.
+
+    Raises:
+        BundleInvalidError: If the bundle cannot be served, or does not replay.
+    """
+    manifest = bundle.manifest
+    refuse_unsupported(manifest)
+    rows = bundle.golden()
+    graphs = {n: runtime.load(graph, bundle.graph(n)) for n, graph in manifest.graphs.items()}
+    for _ in range(runtime.sessions):  # sessions take turns, so each one replays and is warm
+        golden.replay(manifest, rows, lambda name, inputs: graphs[name].replay(inputs))
+    return graphs

@@ -1,0 +1,193 @@
+"""A flow with its place in the batcher: a lane for each way in which it runs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from exported.kinds import FlowManifest
+from service.choice import DEFAULT, Choice, calibrated_steps, choose_steps
+from service.errors import invalid
+from service.expectation import DEFAULT_SAMPLES, Expected, Questions
+from service.lanes import Array, Arrays, Lane, Take
+from service.metrics import ModelMetrics
+from service.model import Model
+from service.results import Decoded, Evaluated, Explained, Floats, Sampled, Scored
+from service.served import Served, beside, check_drawing, settle_seed, taken
+from service.work import Work
+
+
+@dataclass(frozen=True, slots=True)
+class Lanes:
+    """The ways in which a flow runs; rows that share a run share its number of steps.
+
+    A conditional model's rows wait with their context behind them, as one matrix.
+
+    Attributes:
+        evaluate: Lane of :meth:`Model.evaluate`.
+        decode: Lane of :meth:`Model.decode`.
+        emit: Lane of :meth:`Model.emit`.
+        explain: Lane of :meth:`Model.explain`.
+    """
+
+    evaluate: Lane
+    decode: Lane
+    emit: Lane
+    explain: Lane
+
+    @classmethod
+    def of(cls, model: Model, metrics: ModelMetrics, steps: int | None) -> Lanes:
+        """Lanes at one number of steps, None for a model without a solver."""
+        given = len(model.manifest.context_features)
+
+        def evaluate(rows: Array) -> Arrays:
+            out = model.evaluate(*_apart(rows, given), steps)
+            return out.log_prob, out.z, out.log_det, out.status
+
+        def decode(rows: Array) -> Arrays:
+            out = model.decode(*_apart(rows, given), steps)
+            return out.x, out.log_prob, out.status
+
+        def emit(rows: Array) -> Arrays:
+            out = model.emit(*_apart(rows, given), steps)
+            return out.x, out.log_prob, out.status
+
+        def explain(rows: Array) -> Arrays:
+            out = model.explain(*_apart(rows, given), steps)
+            return out.log_prob, out.terms, out.status
+
+        return cls(*(Lane(run, metrics) for run in (evaluate, decode, emit, explain)))
+
+
+class ServedFlow(Served[Model]):
+    """The operations of a flow; a choice left out is the model's default."""
+
+    def __init__(self, model: Model, metrics: ModelMetrics, work: Work) -> None:
+        super().__init__(model, metrics, work)
+        self._by_steps: Mapping[int | None, Lanes] = {
+            steps: Lanes.of(model, metrics, steps) for steps in _offered(model.manifest)
+        }
+
+    def lanes(self, steps: int | None = None) -> Lanes:
+        """The lanes at a number of steps, the model's default if None.
+
+        Raises:
+            ServiceError: ``invalid_input`` if the model does not offer that number.
+        """
+        return self._by_steps[choose_steps(self.model.manifest, steps)]
+
+    async def log_prob(self, x: Floats, choice: Choice = DEFAULT) -> Evaluated:
+        """Log-density of rows of shape ``(rows, features)``, in the user's units."""
+        evaluated = await self._evaluate("log_prob", x, choice)
+        self.metrics.judged(evaluated.log_prob, evaluated.status)
+        return evaluated
+
+    async def encode(self, x: Floats, choice: Choice = DEFAULT) -> Evaluated:
+        """Latents and log-determinants of rows."""
+        return await self._evaluate("encode", x, choice)
+
+    async def feature_log_prob(self, x: Floats, choice: Choice = DEFAULT) -> Explained:
+        """Log-density of rows and each feature's term."""
+        lane = self.lanes(choice.steps).explain
+        return Explained(*await self._given("feature_log_prob", lane, x, choice))
+
+    async def score(
+        self, x: Floats, alpha: float | None = None, choice: Choice = DEFAULT
+    ) -> Scored:
+        """Log-density of rows and whether each is an anomaly at the rate ``alpha``.
+
+        The number of steps can only be the one that the p-values were calibrated at.
+        """
+        self.model.decide(np.empty(0), alpha)  # an impossible alpha is refused before any run
+        calibrated_steps(self.model.manifest, choice.steps)
+        evaluated = await self._evaluate("score", x, choice)
+        return self._scored(evaluated.log_prob, evaluated.status, alpha)
+
+    async def decode(self, z: Floats, choice: Choice = DEFAULT) -> Decoded:
+        """Rows at given latents of shape ``(rows, latent_features)``."""
+        lane = self.lanes(choice.steps).decode
+        return Decoded(*await self._given("decode", lane, z, choice))
+
+    async def sample(
+        self,
+        n: int,
+        seed: int | None = None,
+        temperature: float = 1.0,
+        choice: Choice = DEFAULT,
+    ) -> Sampled:
+        """Draw rows; without a seed, one is drawn and returned."""
+        check_drawing(n, temperature)
+        self.check_count(n, "sample")
+        drawn = settle_seed(seed)
+        lane = self.lanes(choice.steps).emit
+        given = self.model.conditioning.spread(choice.context, n)
+        out = await self._run("sample", lane, n, *self._noise(drawn, temperature, given))
+        return Sampled(Decoded(*out), drawn)
+
+    async def expectation(
+        self,
+        questions: Questions,
+        samples: int = DEFAULT_SAMPLES,
+        seed: int | None = None,
+        choice: Choice = DEFAULT,
+    ) -> Expected:
+        """Expectations from the rows that a seed draws; one row of context for all of them."""
+        if samples < 1:
+            raise invalid(f"expected 'samples' to be at least 1, got {samples}")
+        self.check_count(samples, "expectation")
+        drawn = settle_seed(seed)
+        lane = keeping(self.lanes(choice.steps).emit, questions)
+        row = self.model.conditioning.single(choice.context)
+        given = None if row is None else np.broadcast_to(row, (samples, row.shape[1]))
+        with self.work.in_flight():
+            out = await self._run("expectation", lane, samples, *self._noise(drawn, 1.0, given))
+            return await asyncio.to_thread(Expected.of, questions, drawn, *out)
+
+    async def _evaluate(self, operation: str, x: Floats, choice: Choice) -> Evaluated:
+        lane = self.lanes(choice.steps).evaluate
+        return Evaluated(*await self._given(operation, lane, x, choice))
+
+    async def _given(self, operation: str, lane: Lane, rows: Floats, choice: Choice) -> Arrays:
+        """Answer about rows with their context."""
+        self.check_count(len(rows), operation)
+        given = self.model.conditioning.spread(choice.context, len(rows))
+        row_bytes = rows[0].nbytes + (0 if given is None else given[0].nbytes)
+        take = beside(rows, None if given is None else taken(given))
+        return await self._run(operation, lane, len(rows), row_bytes, take)
+
+    def _noise(self, seed: int, temperature: float, context: Floats | None) -> tuple[int, Take]:
+        """Bytes of a row of latents, and what gives those of a seed with their context."""
+
+        def take(start: int, stop: int) -> Floats:
+            z = self.model.base_noise(seed, temperature, start, stop)
+            return z if context is None else np.hstack([z, context[start:stop]])
+
+        manifest = self.model.manifest
+        columns = manifest.latent_features + len(manifest.context_features)
+        return columns * np.dtype(np.float64).itemsize, take
+
+
+def keeping(emit: Lane, questions: Questions) -> Lane:
+    """A lane of one request, which keeps of the rows drawn what its questions need.
+
+    Its runs give the arrays of :class:`Kept` and the status; whole rows end with each run, so that
+    many samples of many features take no more memory than what is asked of them.
+    """
+
+    def run(rows: Array) -> Arrays:
+        x, _, status = emit.run(rows)
+        kept = questions.keep(x)
+        return kept.values, kept.inside, status
+
+    return Lane(run, emit.watch)
+
+
+def _apart(rows: Array, given: int) -> tuple[Array, Array | None]:
+    return (rows[:, :-given], rows[:, -given:]) if given else (rows, None)
+
+
+def _offered(manifest: FlowManifest) -> tuple[int | None, ...]:
+    return (None,) if manifest.steps is None else manifest.steps.numbers

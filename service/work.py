@@ -1,0 +1,75 @@
+"""Where the work of all models of a replica is done: in runs, within a time, counted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from service.batcher import Batcher
+from service.config import ServiceConfig
+from service.errors import ErrorKind, ServiceError
+from service.lanes import Arrays, Lane, Take
+from service.metrics import Metrics
+from service.rows import check_count
+
+
+class Work:
+    """The batcher of a replica with its limits.
+
+    Args:
+        config: Settings.
+        metrics: Of the replica.
+    """
+
+    def __init__(self, config: ServiceConfig, metrics: Metrics) -> None:
+        self.config = config
+        self._cancelled = metrics.cancelled
+        self._batcher = Batcher(
+            config.sessions, config.chunk_rows, config.queue_rows, config.queue_bytes
+        )
+        self._inflight = 0
+        metrics.queue_rows.set_function(lambda: float(self._batcher.rows))
+        metrics.inflight.set_function(lambda: float(self._inflight))
+
+    def check_count(self, count: int, model: str, operation: str) -> None:
+        """Refuse more rows than one request may have.
+
+        Raises:
+            ServiceError: ``too_large``.
+        """
+        check_count(count, self.config.limit_rows, model, operation)
+
+    async def run(self, lane: Lane, rows: int, row_bytes: int, take: Take) -> Arrays:
+        """Run the rows of one request; see :meth:`Batcher.submit`.
+
+        Raises:
+            ServiceError: ``overloaded``, or ``deadline`` after the time that a request may take.
+        """
+        try:
+            async with asyncio.timeout(self.config.request_timeout_s):
+                return await self._batcher.submit(lane, rows, row_bytes, take)
+        except TimeoutError as error:
+            raise ServiceError(
+                ErrorKind.DEADLINE,
+                f"no answer within {self.config.request_timeout_s:g} s; send fewer rows at once",
+            ) from error
+        except asyncio.CancelledError:
+            self._cancelled.inc()
+            raise
+
+    @contextmanager
+    def in_flight(self) -> Iterator[None]:
+        """While an operation is at work; a stop waits for it."""
+        self._inflight += 1
+        try:
+            yield
+        finally:
+            self._inflight -= 1
+
+    async def drain(self) -> None:
+        """Wait for what is in flight (bounded), and end the workers."""
+        deadline = asyncio.get_running_loop().time() + self.config.drain_timeout_s
+        while self._inflight and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.01)
+        self._batcher.close()

@@ -1,0 +1,1 @@
+"""Autoencoders: encoders, decoders, posteriors and priors with flows, and their bounds."""

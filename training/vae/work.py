@@ -1,0 +1,90 @@
+"""A training run of an autoencoder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from exported.kinds import AnyManifest
+from training.checkpoint import FitState
+from training.describe import Facts
+from training.evaluate import Separation, separated_by
+from training.fit import EpochReport, fit
+from training.recipes import AutoencoderConfig, Recipe, VAEConfig
+from training.table import Examples, Table
+from training.vae.autoencoder import Autoencoder
+from training.vae.build import build_autoencoder, build_vae
+from training.vae.data import Observations, prepare_observations
+from training.vae.evaluate import bounds
+from training.vae.model import VAE
+from training.vae.objectives import Bound, Reconstruction
+from training.vae.publish import SCORE_SEED, publish_autoencoder
+from training.vae.truth import Truth
+
+Save = Callable[[FitState], None]
+Report = Callable[[EpochReport], None]
+
+
+class AutoencoderWork:
+    """The work of a run, see :class:`training.run.Work`, for both kinds of autoencoder.
+
+    Args:
+        recipe: Of one.
+        table: What on.
+
+    Raises:
+        ValueError: If the table does not suit the recipe.
+    """
+
+    def __init__(self, recipe: Recipe, table: Table) -> None:
+        self.prepared: Observations = prepare_observations(recipe, table)
+        self._recipe = recipe
+        self.model = fresh(recipe, self.prepared)
+
+    def fit(self, state: FitState, save: Save, report: Report) -> FitState:
+        """See :meth:`training.run.Work.fit`."""
+        config, model = self._recipe.model, self.model
+        if isinstance(model, VAE) and isinstance(config, VAEConfig):
+            how = self._recipe.fit, Bound(config)
+            return fit(model, self.prepared, how, state, save, report)
+        if not isinstance(model, Autoencoder):
+            raise TypeError(f"expected an autoencoder, got {type(model).__name__}")
+        plain = self._recipe.fit, Reconstruction()
+        return fit(model, self.prepared, plain, state, save, report)
+
+    def publish(
+        self, facts: Facts, best: Mapping[str, Tensor], root: Path
+    ) -> tuple[Path, AnyManifest, Separation | None]:
+        """See :meth:`training.run.Work.publish`."""
+        self.model.load_state_dict(best)
+        folder, manifest = publish_autoencoder(facts, self.model, root)
+        split = self.prepared.split
+        return folder, manifest, separated_by(self._scores, split.test, split.anomalies)
+
+    def _scores(self, examples: Examples) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+        """Bound, or negative error, of raw rows; -inf out of support."""
+        config, model = self._recipe.model, self.model
+        if isinstance(model, VAE) and isinstance(config, VAEConfig):
+            x, noise = self.prepared.served(examples).float(), np.random.default_rng(SCORE_SEED)
+            scores = bounds(model, x, config.score_samples, noise).importance_bound
+        else:
+            asked = self.prepared.inputs(examples)
+            scores = -Truth(model, self.prepared)("reconstruct", asked)["error"]
+        return np.where(self.prepared.in_support(examples), scores, -np.inf)
+
+
+def fresh(recipe: Recipe, data: Observations) -> VAE | Autoencoder:
+    """The recipe's model before any training, the same every time."""
+    torch.set_num_threads(recipe.fit.threads)
+    config = recipe.model
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        if isinstance(config, VAEConfig):
+            return build_vae(config, data, torch.Generator().manual_seed(recipe.seed))
+        if isinstance(config, AutoencoderConfig):
+            return build_autoencoder(config, data)
+    raise TypeError(f"expected an autoencoder, got the family {config.family}")
