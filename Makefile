@@ -8,10 +8,11 @@ STAMP := $(VENV)/.setup-done
 
 .DEFAULT_GOAL := help
 .PHONY: help setup check format test test-serve test-contract test-slow serve serve-ray bundle \
-	compare toy-table density-table tails-table graph-table clean
+	compare toy-table density-table tails-table graph-table inference-table bound-table \
+	outlier-table clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## Create .venv with the pinned dependencies (PYTHON=python3.12 picks another Python)
 
@@ -50,7 +51,7 @@ test-contract: setup ## Every family of flows, plain and conditional, exported a
 test-slow: setup ## What takes longer: graph limits at 64 features and the like
 	$(BIN)/pytest -q -m slow
 
-serve: setup ## Serve the shipped bundle on 127.0.0.1 (PORT=8000)
+serve: setup ## Serve the shipped bundles on 127.0.0.1 (PORT=8000)
 	@exec $(BIN)/logdet serve --port $(PORT)
 
 serve-ray: setup ## The same on Ray Serve (PORT=8000 REPLICAS=1)
@@ -74,6 +75,17 @@ tails-table: setup ## What far rows cost under each base, into docs/tables
 
 graph-table: setup ## Sizes and load times of every family's graphs, and ways to decode, into docs/tables
 	$(BIN)/python -m training.tables.graphs --out docs/tables
+
+inference-table: setup ## Flows fitted to known potentials, table and picture into docs/tables
+	$(BIN)/python -m training.tables.inference --out docs/tables
+
+bound-table: setup ## Flow-VAEs on images, into docs/tables: make bound-table DATA=FOLDER (resumes)
+	@test -n "$(DATA)" || { echo "name the folder of the images: make bound-table DATA=FOLDER" >&2; exit 2; }
+	$(BIN)/python -m training.tables.bounds --data $(DATA) --out docs/tables
+
+outlier-table: setup ## Scores of images of another set: make outlier-table MNIST=FOLDER FASHION=FOLDER
+	@test -n "$(MNIST)" -a -n "$(FASHION)" || { echo "name the folders: make outlier-table MNIST=FOLDER FASHION=FOLDER" >&2; exit 2; }
+	$(BIN)/python -m training.tables.outliers --mnist $(MNIST) --fashion $(FASHION) --out docs/tables
 
 clean: ## Remove caches and build folders, not .venv
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

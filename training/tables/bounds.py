@@ -35,7 +35,8 @@ COMMON = (
     "latents=[40]",
     "hidden=[300, 300]",
     "truncation=false",
-    "batch_rows=256",
+    "batch_rows=128",
+    "learning_rate=2e-3",
     "warm_up=5",
     "epochs=30",
     "max_seconds=100000",
@@ -236,7 +237,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of the images")
     parser.add_argument("--out", type=Path, default=Path("docs/tables"))
-    parser.add_argument("--kept", type=Path, default=Path("runs/bounds"))
+    parser.add_argument("--kept", type=Path, default=Path("docs/tables/bounds"))
     parser.add_argument("--sets", nargs="+", choices=IMAGES, default=["mnist"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
