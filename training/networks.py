@@ -22,14 +22,17 @@ class MultiHead(nn.Module):
     Args:
         trunk: Maps rows to the last hidden layer.
         heads: Each maps the last hidden layer to one output.
+        scale: Of the heads' first weights.
     """
 
-    def __init__(self, trunk: nn.Sequential, heads: Iterable[nn.Module]) -> None:
+    def __init__(
+        self, trunk: nn.Sequential, heads: Iterable[nn.Module], scale: float = HEAD_SCALE
+    ) -> None:
         super().__init__()
         self.trunk, self.heads = trunk, nn.ModuleList(heads)
         with torch.no_grad():
             for parameter in self.heads.parameters():
-                parameter.mul_(HEAD_SCALE)
+                parameter.mul_(scale)
 
     def forward(self, rows: Tensor) -> tuple[Tensor, ...]:
         """Map ``(batch, inputs)`` to one ``(batch, size)`` per head."""
@@ -37,13 +40,16 @@ class MultiHead(nn.Module):
         return tuple(head(hidden) for head in self.heads)
 
 
-def dense(inputs: int, hidden: Sequence[int], heads: Sequence[int]) -> MultiHead:
+def dense(
+    inputs: int, hidden: Sequence[int], heads: Sequence[int], scale: float = HEAD_SCALE
+) -> MultiHead:
     """A fully connected network.
 
     Args:
         inputs: Size of a row going in.
         hidden: Widths of the hidden layers.
         heads: Sizes of the outputs.
+        scale: See :class:`MultiHead`.
     """
     widths = [inputs, *hidden]
     trunk = nn.Sequential(
@@ -53,7 +59,7 @@ def dense(inputs: int, hidden: Sequence[int], heads: Sequence[int]) -> MultiHead
             for module in (nn.Linear(narrow, wide), nn.ReLU())
         )
     )
-    return MultiHead(trunk, [nn.Linear(widths[-1], size) for size in heads])
+    return MultiHead(trunk, [nn.Linear(widths[-1], size) for size in heads], scale)
 
 
 class Convolutional(nn.Module):

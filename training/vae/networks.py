@@ -12,6 +12,9 @@ from training import networks
 from training.recipes import AutoencoderConfig, VAEConfig
 from training.table import Image
 
+# Autoencoders begin nowhere near an identity: small first heads would only hide the data from the
+# hidden layers.
+SCALE = 1.0
 # Each convolution halves the sides.
 HALVINGS = 2
 
@@ -30,7 +33,7 @@ def encoder(
     """
     if config.network == "convolutional":
         return ConvolutionalEncoder(_sides(image, features), config.hidden, heads)
-    return networks.dense(features, config.hidden, heads)
+    return networks.dense(features, config.hidden, heads, SCALE)
 
 
 def decoder(
@@ -47,7 +50,7 @@ def decoder(
     """
     if config.network == "convolutional":
         return ConvolutionalDecoder(latents, _sides(image, features), config.hidden, tables)
-    return networks.dense(latents, config.hidden[::-1], [features] * tables)
+    return networks.dense(latents, config.hidden[::-1], [features] * tables, SCALE)
 
 
 class ConvolutionalEncoder(nn.Module):
@@ -71,7 +74,7 @@ class ConvolutionalEncoder(nn.Module):
             nn.ReLU(),
         )
         flat = second * (height // 4) * (width // 4)
-        self.rest = networks.dense(flat, (wide,), heads)
+        self.rest = networks.dense(flat, (wide,), heads, SCALE)
 
     def forward(self, rows: Tensor) -> tuple[Tensor, ...]:
         """Map ``(rows, features)`` to one ``(rows, size)`` for each head."""
