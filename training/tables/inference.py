@@ -81,13 +81,13 @@ def draw(pictures: dict[str, dict[str, NDArray[np.float64]]], path: Path) -> Non
         len(pictures), len(columns), figsize=(2.1 * len(columns), 2.2 * len(pictures))
     )
     for row, (target, parts) in zip(axes, pictures.items(), strict=True):
-        for axis, (column, heights) in zip(row, parts.items(), strict=True):
+        for axis, heights in zip(row, parts.values(), strict=True):
             axis.imshow(heights, origin="lower", cmap="viridis")
             axis.set_xticks([])
             axis.set_yticks([])
-            if row is axes[0]:
-                axis.set_title(column, fontsize=10)
         row[0].set_ylabel(target, fontsize=10)
+    for axis, column in zip(axes[0], columns, strict=True):
+        axis.set_title(column, fontsize=10)
     figure.tight_layout(pad=0.6)
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
