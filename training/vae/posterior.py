@@ -25,8 +25,8 @@ from training.vae.choice import placeholder
 
 # Largest absolute log scale of the Gaussian, nats.
 LOG_SCALE_BOUND = 7.0
-# Of a continuous posterior. Its log-density is that of the path and not of the steps taken, so that
-# the bound holds up to the solver's error.
+# Of a continuous posterior. Its log-density is that of the path and not of the steps taken, so the
+# bound holds up to the solver's error.
 SOLVER_STEPS = 16
 # Parts of the whole depth on offer.
 PARTS = 4
