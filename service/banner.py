@@ -13,7 +13,7 @@ _EVERY_INTERFACE = ("0.0.0.0", "::")  # noqa: S104 - compared with, never bound
 
 
 def announce(config: ServiceConfig, manifests: Sequence[Manifest], *notes: str) -> None:
-    """Print where the service is, what it serves, one command that asks it, and any notes.
+    """Print where the service is, what it serves, one short command that asks it, and any notes.
 
     Args:
         config: With the port that is really bound.
@@ -21,13 +21,14 @@ def announce(config: ServiceConfig, manifests: Sequence[Manifest], *notes: str) 
         notes: Further lines.
     """
     url = address(config.host, config.port)
+    shortest = min(manifests, key=lambda manifest: len(manifest.features))
     listed = ", ".join(f"{manifest.name}/{manifest.version}" for manifest in manifests)
     lines = (
         f"logdet is serving on {url} (documentation at {url}/docs)",
         *notes,
         f"models: {listed}",
         "try:",
-        f"  {curl(manifests[0], url)}",
+        f"  {curl(shortest, url)}",
     )
     sys.stdout.write("\n".join(lines) + "\n")
     sys.stdout.flush()
