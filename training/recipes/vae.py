@@ -70,7 +70,8 @@ class VAEConfig(_NetworkConfig):
         prior_layers: Of that flow.
         prior_hidden: Widths of each of its conditioners' hidden layers.
         warm_up: Epochs in which the divergence's weight grows from zero to one.
-        free_bits: Divergence of a latent number that costs nothing, nats.
+        free_bits: Divergence of a stochastic layer that costs nothing, nats for each of its
+            latents, together.
         importance_samples: Draws of each row in a step; over one the objective is the
             importance-weighted bound.
         score_samples: Draws of each row in the score that is served.
@@ -94,6 +95,12 @@ class VAEConfig(_NetworkConfig):
     free_bits: float = Field(default=0.0, ge=0)
     importance_samples: int = Field(default=1, ge=1, le=512)
     score_samples: int = Field(default=64, ge=1, le=1024)
+
+    @model_validator(mode="after")
+    def _free_bits_of_the_evidence_bound(self) -> Self:
+        if self.free_bits and self.importance_samples > 1:
+            raise ValueError("expected no free_bits where importance_samples is over 1")
+        return self
 
     @field_validator("latents", mode="before")
     @classmethod

@@ -7,6 +7,7 @@ cell at a time, and writes the table again after each (``make bound-table DATA=F
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import sys
 from collections.abc import Sequence
@@ -39,6 +40,7 @@ COMMON = (
     "learning_rate=2e-3",
     "warm_up=5",
     "epochs=30",
+    "patience=30",
     "max_seconds=100000",
     "clock=processor",
 )
@@ -128,7 +130,7 @@ def measure_cell(place: tuple[str, int, str], split: Split, kept: Path) -> Cell:
     Args:
         place: Set, seed and method.
         split: The set.
-        kept: Folder of the bounds of each image, which the gains are told from.
+        kept: Folder of the baseline's bounds of each image, which the gains are told from.
     """
     name, seed, method = place
     recipe = recipe_of(method, seed)
@@ -146,7 +148,11 @@ def measure_cell(place: tuple[str, int, str], split: Split, kept: Path) -> Cell:
     draws = data.noise(Stream.TEST, 1)
     elbo = bounds(model, x, ELBO_SAMPLES, draws).elbo
     bound = bounds(model, x[:IMPORTANCE_ROWS], IMPORTANCE_SAMPLES, draws).importance_bound
-    gains = _gains(kept / f"{name}-{seed}", method, bound)
+    baseline = baseline_file(kept, name, seed)
+    if method == BASELINE:
+        kept.mkdir(parents=True, exist_ok=True)
+        np.save(baseline, bound)
+    gains = np.asarray(bound - np.load(baseline))
     return Cell(
         *place,
         settings=_settings(recipe),
@@ -160,15 +166,10 @@ def measure_cell(place: tuple[str, int, str], split: Split, kept: Path) -> Cell:
     )
 
 
-def _gains(
-    folder: Path, method: str, bound: np.ndarray[tuple[int, ...], np.dtype[np.float64]]
-) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    """Over the baseline, image by image; the baseline is measured first and kept."""
-    path = folder / "baseline.npy"
-    if method == BASELINE:
-        folder.mkdir(parents=True, exist_ok=True)
-        np.save(path, bound)
-    return np.asarray(bound - np.load(path))
+def baseline_file(kept: Path, name: str, seed: int) -> Path:
+    """Where a set's baseline with these settings keeps its bounds of each image."""
+    digest = hashlib.sha256(_settings(recipe_of(BASELINE, seed)).encode()).hexdigest()
+    return kept / f"{name}-{seed}-{digest[:8]}.npy"
 
 
 def _settings(recipe: Recipe) -> str:
@@ -179,7 +180,12 @@ def render(cells: Sequence[Cell]) -> str:
     """The tables in Markdown; means over the seeds."""
     parts = []
     for name in IMAGES:
-        newest = {(c.seed, c.method): c for c in cells if c.set == name}
+        # Rows of other settings than today's are of another table.
+        newest = {
+            (c.seed, c.method): c
+            for c in cells
+            if c.set == name and c.settings == _settings(recipe_of(c.method, c.seed))
+        }
         columns: dict[str, dict[str, str]] = {}
         for method in METHODS:
             for column, text in _texts([c for c in newest.values() if c.method == method]):
@@ -188,9 +194,8 @@ def render(cells: Sequence[Cell]) -> str:
             parts.append(f"{name}:\n\n" + grid("posterior and prior", METHODS, columns))
     return (
         "Nats of test images that are binarised at random, 50,000 trained on, 30 epochs for "
-        "every row; gains are over no flow, image by image, with two standard errors.\n\n"
-        + "\n\n".join(parts)
-        + "\n"
+        "every row; gains are over no flow, image by image, with two standard errors: over the "
+        "images of one seed, over the trainings of several.\n\n" + "\n\n".join(parts) + "\n"
     )
 
 
@@ -202,10 +207,15 @@ def _texts(cells: Sequence[Cell]) -> list[tuple[str, str]]:
     def mean(name: str) -> float:
         return float(np.mean([getattr(cell, name) for cell in cells]))
 
-    error = np.sqrt(sum(cell.gain_error**2 for cell in cells)) / count
+    # Seeds share their images, and differ by more than those.
+    gains = [cell.gain for cell in cells]
+    error = cells[0].gain_error if count == 1 else np.std(gains, ddof=1) / np.sqrt(count)
     return [
         ("negative ELBO (10,000 images)", f"{-mean('elbo'):.2f}"),
-        ("−log p (K = 5,000, 2,000 images)", f"{-mean('importance_bound'):.2f}"),
+        (
+            "negative importance bound (K = 5,000, 2,000 images)",
+            f"{-mean('importance_bound'):.2f}",
+        ),
         ("gain", f"{mean('gain'):.2f} ± {2 * error:.2f}" if mean("gain") else "–"),
         ("seconds of the fit", f"{mean('seconds'):.0f}"),
         ("best epoch", f"{mean('best_epoch'):.0f}"),
@@ -221,8 +231,12 @@ def measure(chosen: argparse.Namespace) -> None:
         for seed in chosen.seeds:
             for method in chosen.methods:
                 key = name, seed, method, _settings(recipe_of(method, seed))
-                if key in {cell.key() for cell in read_cells(path)}:
+                has_baseline = baseline_file(chosen.kept, name, seed).is_file()
+                known = key in {cell.key() for cell in read_cells(path)}
+                if known and (has_baseline or method != BASELINE):
                     continue
+                if method != BASELINE and not has_baseline:
+                    sys.exit(f"{method} needs the baseline: add --methods {BASELINE!r}")
                 cell = measure_cell((name, seed, method), split, chosen.kept)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with path.open("a") as file:

@@ -117,7 +117,7 @@ def main() -> None:
     chosen.out.mkdir(parents=True, exist_ok=True)
     (chosen.out / TABLE).write_text(
         f"KL(q, p) in nats ± 2 standard errors over {DRAWS:,} draws of q, which was fitted to the "
-        "energy of p alone:\n\n"
+        f"energy of p alone, the best of {len(WARM_UPS)} fits:\n\n"
         + grid("q", [name_of(depth) for depth in DEPTHS], texts)
         + f"\n\n![The targets and their approximations]({PICTURE})\n"
     )

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from training.bijections import Chain, Standardise
-from training.columns import Columns, describe_columns
+from training.columns import Column, Columns, describe_columns
 from training.pixels import describe_pixels
 from training.prepared import FlowInput, Prepared
 from training.recipes import AutoencoderConfig, Recipe, VAEConfig
@@ -131,7 +131,7 @@ def _scaling(
     if likelihood in ("bernoulli", "discretised_logistic"):
         _need_whole_numbers(columns, likelihood)
     if likelihood == "bernoulli":
-        scale = torch.full((len(modelled),), _high(columns, image), dtype=torch.float64)
+        scale = torch.tensor([_high(column) for column in modelled], dtype=torch.float64)
         return Standardise(torch.zeros_like(scale), scale)
     if image is not None:
         centre, scale = torch.tensor([c.units for c in modelled], dtype=torch.float64).T
@@ -148,13 +148,13 @@ def _need_whole_numbers(columns: Columns, likelihood: str) -> None:
         )
 
 
-def _high(columns: Columns, image: Image | None) -> float:
+def _high(column: Column) -> float:
     """The value that stands for one; zero stands for zero."""
-    low = min(column.low for column in columns.modelled)
-    high = max(column.high for column in columns.modelled)
-    interval = columns.modelled[0].interval
-    if image is not None and interval is not None:
-        low, high = interval.low or 0.0, interval.high or high
+    ends = column.interval
+    low, high = (column.low, column.high) if ends is None else (ends.low or 0.0, ends.high or 0.0)
     if low != 0.0:
-        raise ValueError(f"likelihood: bernoulli needs values from 0 to a largest, got {low:g}")
+        raise ValueError(
+            f"likelihood: bernoulli needs values from 0 to a largest, {column.name!r} begins at "
+            f"{low:g}"
+        )
     return high

@@ -15,6 +15,7 @@ from training.onnx_export import GraphSpec, to_model
 from training.vae.autoencoder import Autoencoder
 from training.vae.choice import with_groups
 from training.vae.data import THRESHOLD, Observations
+from training.vae.likelihoods import FAR
 from training.vae.model import VAE
 from training.vae.posterior import CarriedOn
 
@@ -121,8 +122,7 @@ class ReconstructGraph(nn.Module):
         """See the class."""
         scaled, _ = self.observed(x)
         again = reconstructed(self.model, scaled, depth)
-        error = ((again - scaled) * self.error_scale).square().mean(dim=1).sqrt()
-        return self.rows(again)[0], error
+        return self.rows(again)[0], root_mean_square((again - scaled) * self.error_scale)
 
 
 class EncodeGraph(nn.Module):
@@ -135,6 +135,11 @@ class EncodeGraph(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""
         return self.model.encode(self.observed(x)[0])
+
+
+def root_mean_square(error: Tensor) -> Tensor:
+    """Of each row, finite however far the row is."""
+    return error.clamp(-FAR, FAR).square().mean(dim=1).sqrt()
 
 
 def reconstructed(

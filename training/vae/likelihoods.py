@@ -15,6 +15,9 @@ from training import bases
 # Largest absolute log scale (nats) of a number in columns of unit variance: a density may not
 # collapse onto values that repeat.
 LOG_SCALE_BOUND = 5.0
+# Distances in scales beyond this are taken for it: their squares must be finite in float32, so
+# that a row however far out is unlikely and not without an answer.
+FAR = 1e15
 
 
 class Likelihood(nn.Module):
@@ -37,7 +40,7 @@ class Likelihood(nn.Module):
         raise NotImplementedError
 
     def mean(self, *tables: Tensor) -> Tensor:
-        """The middle of x, shaped like a table."""
+        """The mean of x, shaped like a table."""
         raise NotImplementedError
 
     def draw(self, noise: Tensor, *tables: Tensor) -> Tensor:
@@ -99,7 +102,7 @@ class LocationScale(Likelihood):
     def log_prob(self, x: Tensor, *tables: Tensor) -> Tensor:
         """See :meth:`Likelihood.log_prob`."""
         log_scale = self.log_scale()
-        distance = (x - tables[0]) * torch.exp(-log_scale)
+        distance = ((x - tables[0]) * torch.exp(-log_scale)).clamp(-FAR, FAR)
         return (self.base.terms(distance) - log_scale).sum(dim=2)
 
     def mean(self, *tables: Tensor) -> Tensor:
@@ -151,6 +154,7 @@ class DiscretisedLogistic(Likelihood):
         self.register_buffer("low", low)
         self.register_buffer("high", high)
         self.register_buffer("whole", whole)
+        self.has_ends = bool(low.isfinite().all() and high.isfinite().all())
 
     def log_prob(self, x: Tensor, *tables: Tensor) -> Tensor:
         """See :meth:`Likelihood.log_prob`."""
@@ -169,8 +173,18 @@ class DiscretisedLogistic(Likelihood):
         return (from_above + from_below + rest).sum(dim=2)
 
     def mean(self, *tables: Tensor) -> Tensor:
-        """See :meth:`Likelihood.mean`: of the logistic density, inside of the range."""
-        return torch.minimum(torch.maximum(tables[0], self.low), self.high)
+        """See :meth:`Likelihood.mean`.
+
+        Of the logistic density, what lies beyond an end moved to it: the integral of its
+        distribution function over the range.
+        """
+        if not self.has_ends:
+            return tables[0]
+        scale = _bounded(tables[1]).exp()
+        above = softplus((tables[0] - self.low) / scale) - softplus(
+            (tables[0] - self.high) / scale
+        )
+        return torch.minimum(torch.maximum(self.low + scale * above, self.low), self.high)
 
     def draw(self, noise: Tensor, *tables: Tensor) -> Tensor:
         """See :meth:`Likelihood.draw`."""

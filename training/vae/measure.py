@@ -84,9 +84,9 @@ def measure(run: Runner, truth: Truth, inputs: Mapping[str, Arrays]) -> Measured
         for name, answers in asked.items()
         for output in answers.got
     }
-    if truth.data.likelihood == "bernoulli":
-        # A draw next to the probability falls to either side, as the last digit decides.
-        tolerances["draw", "x"] = tolerance(np.zeros((1, len(deviation))), _range(truth.data))
+    if truth.data.likelihood in ("bernoulli", "discretised_logistic"):
+        # A draw next to the end of a value's share falls to either side, as the last digit says.
+        tolerances["draw", "x"] = tolerance(np.zeros((1, len(deviation))), _step(truth.data))
     return Measured(_accuracy(asked, truth.data), tolerances)
 
 
@@ -139,11 +139,17 @@ def depth_choices(run: Runner, model: VAE, data: Observations) -> DepthChoices |
 
 
 def held_out_bounds(model: VAE, data: Observations, depth: int | None = None) -> Bounds:
-    """Bounds of test rows as they are served, in the user's own units, nats."""
+    """Bounds of test rows in the user's own units, nats.
+
+    Where the likelihood is a density, whole numbers have uniform noise, as in training: at the
+    middle of its cell alone a row would be likelier than it is.
+    """
     rows = _test(data)[:HELD_OUT_ROWS]
-    found = bounds(
-        model, data.served(rows).float(), HELD_OUT_SAMPLES, data.noise(Stream.TEST), depth
-    )
+    if model.likelihood.is_mass:
+        x = data.served(rows).float()
+    else:
+        x = data.flow_input(rows, data.noise(Stream.TEST)).x
+    found = bounds(model, x, HELD_OUT_SAMPLES, data.noise(Stream.TEST, 1), depth)
     shift = log_det(model, data)
     return Bounds(found.elbo + shift, found.importance_bound + shift)
 
@@ -235,11 +241,12 @@ def _unit(output: str, deviation: NDArray[np.float64]) -> float | NDArray[np.flo
     return deviation if output in ("x", "reconstruction") else 1.0
 
 
-def _range(data: Observations) -> NDArray[np.float64]:
-    """What lies between the values of binary features, over the smallest tolerance."""
-    scale = torch.ones(len(data.columns.all), dtype=torch.float64)
-    scale[data.columns.modelled_index] = data.scaling().scale
-    return np.asarray(scale.numpy() / MIN_TOLERANCE)
+def _step(data: Observations) -> NDArray[np.float64]:
+    """What lies between two neighbouring values of a feature, over the smallest tolerance."""
+    step = torch.ones(len(data.columns.all), dtype=torch.float64)
+    if data.likelihood == "bernoulli":
+        step[data.columns.modelled_index] = data.scaling().scale
+    return np.asarray(step.numpy() / MIN_TOLERANCE)
 
 
 def _milliseconds(run: Runner, model: VAE, data: Observations) -> dict[int, float]:

@@ -9,7 +9,6 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from training import networks
 from training.bases import StandardNormal
 from training.flow import Flow
 from training.trainee import Trainee
@@ -206,14 +205,6 @@ class VAE(Trainee):
         drawn = torch.Generator().manual_seed(0)
         noise = torch.randn(x.shape[0], 1, sum(self.latents), generator=drawn).to(x)
         self.prior.bijection.initialise(self.infer(x, noise)[-1].z)
-
-
-def latent_gaussian(
-    inputs: int, hidden: Sequence[int], latents: int, context: int = 0
-) -> Gaussian:
-    """A Gaussian given numbers, by a dense network."""
-    heads = [latents, latents, *([context] if context else [])]
-    return Gaussian(networks.dense(inputs, hidden, heads))
 
 
 def _spread(told: Tensor, samples: int) -> Tensor:

@@ -22,10 +22,11 @@ FULL_DEPTH_SHARE = 0.5
 class Bound:
     """The negative evidence bound, or the importance-weighted one.
 
-    The divergence's weight grows from zero over the first epochs (warm-up), and a latent number's
-    divergence below the free bits costs nothing, so that latents are used before they are paid
-    for. Where the caller is to choose the posterior's depth, half of the steps take another depth
-    than all of it.
+    The divergence's weight grows from zero over the first epochs (warm-up), and a stochastic
+    layer's divergence below its free bits costs nothing, so that latents are used before they are
+    paid for; of a flow there is no divergence of a single latent number. Neither holds for the
+    importance-weighted bound. Where the caller is to choose the posterior's depth, half of the
+    steps take another depth than all of it.
 
     Attributes:
         config: The recipe's.
@@ -60,8 +61,9 @@ class Bound:
         return weight * torch.stack(paid).sum() - parts.log_likelihood.mean()
 
     def nats(self, model: VAE, rows: FlowInput, noise: np.random.Generator) -> Tensor:
-        """See :meth:`training.objectives.Objective.nats`: the evidence bound of one draw."""
-        return model.log_weight(rows.x, gaussian_noise(model, rows.x, 1, noise))[:, 0]
+        """See :meth:`training.objectives.Objective.nats`: the bound of as many draws."""
+        drawn = gaussian_noise(model, rows.x, self.config.importance_samples, noise)
+        return importance_bound(model.log_weight(rows.x, drawn))
 
     def validation_rows(self, model: VAE) -> int | None:
         """See :meth:`training.objectives.Objective.validation_rows`."""

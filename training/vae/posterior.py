@@ -126,7 +126,8 @@ def posterior_flow(
         return None
     sizes = Sizes(latents, config.posterior_context if config.amortised else 0)
     if config.posterior == "cnf":
-        velocity = Velocity(latents, (64, 64), sizes.context_features)
+        widths = config.posterior_hidden[0], config.posterior_hidden[-1]
+        velocity = Velocity(latents, widths, sizes.context_features)
         return PosteriorFlow([Continuous(velocity, SOLVER_STEPS)], offered, sizes.context_features)
     family = _family(config)
     orders = _orders(config, latents, generator)

@@ -13,7 +13,7 @@ from exported.golden import Arrays
 from training.table import Examples
 from training.vae.autoencoder import Autoencoder
 from training.vae.data import Observations
-from training.vae.graphs import reconstructed
+from training.vae.graphs import reconstructed, root_mean_square
 from training.vae.model import VAE
 
 Outputs = dict[str, NDArray[np.float64]]
@@ -72,7 +72,7 @@ class Truth:
     def _reconstruct(self, inputs: Arrays) -> dict[str, NDArray[np.float64]]:
         x = self._observed(inputs)
         again = reconstructed(self.model, x, _depth(inputs))
-        error = ((again - x) * self.data.error_scale()).square().mean(dim=1).sqrt()
+        error = root_mean_square((again - x) * self.data.error_scale())
         return {"reconstruction": self._raw(again), "error": error.numpy()}
 
     @property

@@ -125,7 +125,7 @@ REFUSED: dict[str, tuple[Table, dict[str, Any], str]] = {
     "whole numbers not from nought": (
         replace(counted(), rows=counted().rows + 2.0),
         {"likelihood": "bernoulli"},
-        "^likelihood: bernoulli needs values from 0 to a largest, got 2$",
+        "^likelihood: bernoulli needs values from 0 to a largest, 'a' begins at 2$",
     ),
     "pixels that are not whole": (
         replace(images(), rows=images().rows / BYTE),

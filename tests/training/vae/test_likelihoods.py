@@ -149,10 +149,18 @@ class TestDiscretisedLogistic:
         slope = nearer - width / math.expm1(width)
         assert log_scale.grad.item() == pytest.approx(slope, rel=1e-5)
 
-    def test_the_mean_is_within_the_ends(self) -> None:
-        mean = torch.tensor([[-9.0], [0.3], [9.0]])
+    @pytest.mark.parametrize("location", [-9.0, -1.4, 0.3, 9.0])
+    def test_the_mean_counts_what_is_beyond_an_end_as_the_end(self, location: float) -> None:
         low, high = -CENTRE / UNIT, (LAST - CENTRE) / UNIT
-        assert logistic().mean(mean, mean)[:, 0].tolist() == [low, 0.3, high]
+        u = (torch.arange(200_000) + 0.5) / 200_000
+        expected = (location + math.exp(0.2) * torch.logit(u)).clamp(low, high).mean()
+        log_scale = LOG_SCALE_BOUND * math.atanh(0.2 / LOG_SCALE_BOUND)
+        got = logistic().mean(torch.tensor([[location]]), torch.tensor([[log_scale]]))
+        assert got.item() == pytest.approx(expected.item(), abs=1e-4)
+
+    def test_without_ends_the_mean_is_the_location(self) -> None:
+        tables = torch.tensor([[0.3]]), torch.tensor([[1.0]])
+        assert logistic(has_ends=False).mean(*tables).item() == pytest.approx(0.3)
 
 
 def drawn(likelihood: Likelihood, *told: float) -> NDArray[np.float64]:

@@ -42,12 +42,13 @@ def test_methods_differ_in_what_their_names_say_alone(method: str) -> None:
 
 def test_the_table_tells_means_over_seeds_and_dashes(tmp_path: Path) -> None:
     def cell(method: str, seed: int, bound: float, gain: float) -> Cell:
-        return Cell("mnist", seed, method, "s", bound - 1.0, bound, gain, 0.1, 60.0, 30, 28)
+        settings = recipe_of(method, seed).model_dump_json(include={"seed", "model", "fit"})
+        return Cell("mnist", seed, method, settings, bound - 1.0, bound, gain, 0.1, 60.0, 30, 28)
 
     cells = [cell(BASELINE, 0, -90.0, 0.0), cell("iaf 4", 0, -88.0, 2.0)]
     table = render([*cells, cell("iaf 4", 1, -87.0, 3.0)])
     assert "| no flow | 91.00 | 90.00 | – | 60 | 28 | 1 |" in table
-    assert "| iaf 4 | 88.50 | 87.50 | 2.50 ± 0.14 | 60 | 28 | 2 |" in table
+    assert "| iaf 4 | 88.50 | 87.50 | 2.50 ± 1.00 | 60 | 28 | 2 |" in table
     assert "| nsf 4 | – | – | – | – | – | – |" in table
     assert read_cells(tmp_path / "none.jsonl") == []
 
