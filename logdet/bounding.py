@@ -32,15 +32,7 @@ class Bounds:
 
     def columns(self) -> dict[str, NDArray[np.generic]]:
         """As columns of a table."""
-        out = self.bounded
-        return {
-            "elbo": out.elbo,
-            "elbo_standard_error": out.elbo_standard_error,
-            "importance_bound": out.importance_bound,
-            "standard_error": out.standard_error,
-            "effective_sample_size": out.effective_sample_size,
-            "status": status_names(out.status),
-        }
+        return {**self.bounded.by_name(), "status": status_names(self.bounded.status)}
 
     def drawn(self) -> str:
         """How they were drawn, in words."""

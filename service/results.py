@@ -166,6 +166,16 @@ class Bounded:
     effective_sample_size: Floats
     status: Codes
 
+    def by_name(self) -> dict[str, Floats]:
+        """What is told of each row beside its status."""
+        return {
+            "elbo": self.elbo,
+            "elbo_standard_error": self.elbo_standard_error,
+            "importance_bound": self.importance_bound,
+            "standard_error": self.standard_error,
+            "effective_sample_size": self.effective_sample_size,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Decision:

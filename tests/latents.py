@@ -188,3 +188,11 @@ def _described(graph: bytes, artifact: Document, options: list[str]) -> Document
 def _tensor(value: Any) -> Document:
     shape = [d.dim_value or -1 for d in value.type.tensor_type.shape.dim]
     return {"name": value.name, "datatype": "FP32", "shape": shape}
+
+
+def write_each_kind(root: Path) -> Path:
+    """A VAE, one ``plain`` without a choice of depths, and an autoencoder; gives the root."""
+    write_vae(root)
+    write_vae(root, "plain", has_depth=False)
+    write_autoencoder(root)
+    return root

@@ -24,11 +24,7 @@ async def log_prob_bound(served: ServedVAE, body: Body) -> Body:
     asked = await served.log_prob_bound(x, samples, seed, choice)
     out, weighing = asked.bounded, asked.weighing
     return {
-        "elbo": out.elbo,
-        "elbo_standard_error": out.elbo_standard_error,
-        "importance_bound": out.importance_bound,
-        "standard_error": out.standard_error,
-        "effective_sample_size": out.effective_sample_size,
+        **out.by_name(),
         "samples": weighing.plan.samples,
         "seed": weighing.seed,
         **_depth(weighing.depth),

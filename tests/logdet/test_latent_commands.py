@@ -18,7 +18,7 @@ from service.config import ServiceConfig
 from service.core import Core
 from service.http.app import build_app
 from tests.bundles import NAMES, SITE
-from tests.latents import write_autoencoder, write_vae
+from tests.latents import write_each_kind
 from tests.linear_gaussian import exact_error, exact_mean, exact_rows, exact_score, rows
 from tests.terminal import Run, lines
 
@@ -34,12 +34,8 @@ BOUNDS = (
 
 @pytest.fixture
 def bundles(tmp_path: Path) -> Path:
-    """A root with a VAE, one without a choice of depths, and an autoencoder."""
-    root = tmp_path / "bundles"
-    write_vae(root)
-    write_vae(root, "plain", has_depth=False)
-    write_autoencoder(root)
-    return root
+    """See :func:`write_each_kind`."""
+    return write_each_kind(tmp_path / "bundles")
 
 
 @pytest.fixture

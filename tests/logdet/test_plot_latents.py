@@ -20,7 +20,7 @@ from logdet.plots.scene import Draw, choose_axes
 from service.kinds import load
 from service.runtime import Runtime
 from tests.bundles import NAMES
-from tests.latents import write_autoencoder, write_vae
+from tests.latents import write_each_kind
 from tests.linear_gaussian import OFFERED, exact_gap, exact_mean, exact_rows, rows
 from tests.terminal import Run
 
@@ -30,12 +30,8 @@ TRADE_OFF = "held-out bounds by the posterior's depth"
 
 @pytest.fixture
 def bundles(tmp_path: Path) -> Path:
-    """A root with a VAE, one without a choice of depths, and an autoencoder."""
-    root = tmp_path / "bundles"
-    write_vae(root)
-    write_vae(root, "plain", has_depth=False)
-    write_autoencoder(root)
-    return root
+    """See :func:`write_each_kind`."""
+    return write_each_kind(tmp_path / "bundles")
 
 
 @pytest.fixture
