@@ -101,10 +101,16 @@ class ServedFlow(Served[Model]):
 
         The number of steps can only be the one that the p-values were calibrated at.
         """
+        return (await self.judge(x, alpha, choice))[1]
+
+    async def judge(
+        self, x: Floats, alpha: float | None = None, choice: Choice = DEFAULT
+    ) -> tuple[Evaluated, Scored]:
+        """What one run tells of rows, and :meth:`score` of them."""
         self.model.decide(np.empty(0), alpha)  # an impossible alpha is refused before any run
         calibrated_steps(self.model.manifest, choice.steps)
         evaluated = await self._evaluate("score", x, choice)
-        return self._scored(evaluated.log_prob, evaluated.status, alpha)
+        return evaluated, self._scored(evaluated.log_prob, evaluated.status, alpha)
 
     async def decode(self, z: Floats, choice: Choice = DEFAULT) -> Decoded:
         """Rows at given latents of shape ``(rows, latent_features)``."""

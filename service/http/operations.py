@@ -12,8 +12,11 @@ from starlette.responses import Response
 
 from service.core import Core
 from service.errors import ErrorKind, ServiceError
+from service.http import expectation
 from service.http.kinds import KINDS
 from service.http.parsing import only, read_json
+from service.http.reading import read_call, written
+from service.operations.kinds import operation_of
 
 T = TypeVar("T")
 
@@ -42,13 +45,16 @@ class Operations:
         served = self._core.find(path["model"], version_of(path), operation)
         request.scope[SERVED] = served
         body = await read_json(request, self._core.config.limit_body_bytes)
-        kind = KINDS[type(served)]
-        only(body, kind.fields[operation])
-        work = kind.handlers[operation](served, body)
+        only(body, KINDS[type(served)].fields[operation])
+        if operation == expectation.NAME:
+            asked = expectation.expectation(served, body)  # type: ignore[arg-type]
+            return json_response(await _unless_gone(request, asked))
+        spec = operation_of(served, operation)
+        work = spec.run(served, read_call(served, spec, body))
         # Watching for the client costs more than a small request's own work.
-        is_long = operation in kind.drawing or not _is_small(request)
+        is_long = spec.is_long or not _is_small(request)
         answer = await (_unless_gone(request, work) if is_long else work)
-        return json_response({**served.told(), **answer})
+        return json_response(written(served, answer))
 
 
 def version_of(path: dict[str, Any]) -> int | None:

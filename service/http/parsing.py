@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import gc
-import math
 import zlib
-from collections.abc import Callable
 from collections.abc import Set as AbstractSet
-from typing import Any, TypeVar
+from typing import Any
 
 import orjson
 from starlette.requests import Request
 
 from service.errors import ErrorKind, ServiceError, invalid
 from service.http.errors import HttpError
-
-T = TypeVar("T")
 
 JSON = "application/json"
 # zlib's window argument: 47 takes gzip and zlib headers alike.
@@ -63,38 +59,6 @@ def required(body: dict[str, Any], field: str) -> object:
     if field not in body:
         raise invalid(f"expected the field {field!r}, got {', '.join(sorted(body)[:8]) or 'none'}")
     return body[field]
-
-
-def optional(body: dict[str, Any], field: str, read: Callable[[object, str], T]) -> T | None:
-    """A field that may be left out, which null does as well.
-
-    Raises:
-        ServiceError: If it is there and cannot be read.
-    """
-    value = body.get(field)
-    return None if value is None else read(value, field)
-
-
-def number(value: object, field: str) -> float:
-    """A value that must be a finite number.
-
-    Raises:
-        ServiceError: If it is something else.
-    """
-    if not isinstance(value, int | float) or type(value) is bool or not math.isfinite(value):
-        raise invalid(f"expected {field!r} to be a number, got {_shown(value)}")
-    return float(value)
-
-
-def whole(value: object, field: str) -> int:
-    """A value that must be a whole number.
-
-    Raises:
-        ServiceError: If it is something else.
-    """
-    if type(value) is not int:
-        raise invalid(f"expected {field!r} to be a whole number, got {_shown(value)}")
-    return value
 
 
 def _loads(body: bytes) -> object:
@@ -145,7 +109,3 @@ def _too_large(limit_bytes: int) -> ServiceError:
         f"expected a body of at most {limit_bytes} bytes, also after decompression; for more, use "
         "the command 'logdet score NAME FILE' or several requests",
     )
-
-
-def _shown(value: object) -> str:
-    return orjson.dumps(value, default=str).decode()[:64]

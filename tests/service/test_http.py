@@ -20,6 +20,7 @@ from service.http.app import App, build_app
 from service.http.errors import STATUS, error_response, refusal
 from service.http.kinds import KINDS, OPERATIONS
 from service.http.schemas import Kind, Status
+from service.operations.kinds import BY_KIND
 from service.results import STATUSES
 
 GOOD = {"rows": [[10.0, -3.0, 40, 7.1]]}
@@ -46,8 +47,16 @@ def test_every_kind_of_error_has_a_status_and_the_same_shape(kind: ErrorKind) ->
 
 
 def test_schemas_operations_and_tables_name_the_same_things(core: Core) -> None:
-    for kind in KINDS.values():
-        assert set(kind.requests) == set(kind.answers) == set(kind.handlers)
+    taken = {"rows": {"rows"}, "latents": {"z"}, "count": set[str]()}
+    for served, kind in KINDS.items():
+        operations = BY_KIND[served]
+        assert set(kind.requests) == set(kind.answers)
+        assert set(kind.requests) - set(operations) <= {"expectation"}
+        for name, operation in operations.items():
+            fields = taken[operation.takes] | set(operation.settings)
+            assert kind.fields[name] == fields | ({"context"} if operation.conditional else set())
+            columns = {output.name for output in operation.outputs} | {"status"}
+            assert columns <= set(kind.answers[name].model_fields)
     assert set(Kind.__args__) == {kind.value for kind in ErrorKind}  # type: ignore[attr-defined]
     assert Status.__args__ == STATUSES  # type: ignore[attr-defined]
 
@@ -63,7 +72,7 @@ def test_the_document_says_which_fields_may_be_null(core: Core) -> None:
 CASES = [
     ("ordered" if operation == "feature_log_prob" else name, operation)
     for name, kind in zip(("gauss", "vae", "auto"), KINDS.values(), strict=True)
-    for operation in kind.handlers
+    for operation in kind.requests
 ]
 
 

@@ -1,0 +1,1 @@
+"""What a caller of any protocol asks of a model, and what the model answers."""

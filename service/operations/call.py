@@ -1,0 +1,116 @@
+"""A request and its answer as arrays, whatever protocol they travel by."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.errors import invalid
+from service.results import Codes, Floats, Scored
+
+Told = Mapping[str, float | int | None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Call:
+    """What an operation is asked.
+
+    Attributes:
+        rows: Rows ``(rows, features)`` or latents ``(rows, latent_features)``, as the operation
+            takes; None for one that draws.
+        context: Of a conditional density, ``(1 or rows, context_features)``.
+        settings: What may be chosen, by name; None is the same as left out. Not yet validated.
+        outputs: Names of the columns wanted; None means all.
+    """
+
+    rows: Floats | None = None
+    context: Floats | None = None
+    settings: Mapping[str, object] = field(default_factory=dict)
+    outputs: frozenset[str] | None = None
+
+    def given(self) -> Floats:
+        """The rows.
+
+        Raises:
+            ServiceError: ``invalid_input`` if there are none.
+        """
+        if self.rows is None:
+            raise invalid("expected rows, got none")
+        return self.rows
+
+    def number(self, name: str) -> float | None:
+        """A setting that is a finite number.
+
+        Raises:
+            ServiceError: ``invalid_input`` if it is something else.
+        """
+        value = self.settings.get(name)
+        return None if value is None else number(value, name)
+
+    def whole(self, name: str) -> int | None:
+        """A setting that is a whole number.
+
+        Raises:
+            ServiceError: ``invalid_input`` if it is something else.
+        """
+        value = self.settings.get(name)
+        return None if value is None else whole(value, name)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answer:
+    """What an operation answers.
+
+    Attributes:
+        columns: Of each row, by name: ``(rows,)`` or ``(rows, values)``. Not finite where there
+            is no answer; a mask hides what cannot be told of a truth value.
+        status: Of each row, indices into :data:`service.results.STATUSES`.
+        told: What holds for all rows: the seed that was drawn, the threshold and the like.
+    """
+
+    columns: Mapping[str, NDArray[Any]]
+    status: Codes
+    told: Told = field(default_factory=dict)
+
+
+def decided(scored: Scored) -> tuple[dict[str, NDArray[Any]], Told]:
+    """The columns of a decision, and what is told of all of them."""
+    decision = scored.decision
+    unknown = np.isnan(decision.p_value)
+    columns = {
+        "p_value": decision.p_value,
+        "is_anomaly": np.ma.masked_array(decision.is_anomaly, mask=unknown),
+    }
+    return columns, {"threshold": decision.threshold, "alpha": decision.alpha}
+
+
+def number(value: object, name: str) -> float:
+    """A value that must be a finite number.
+
+    Raises:
+        ServiceError: ``invalid_input`` if it is something else.
+    """
+    if not isinstance(value, int | float) or type(value) is bool or not math.isfinite(value):
+        raise invalid(f"expected {name!r} to be a number, got {shown(value)}")
+    return float(value)
+
+
+def whole(value: object, name: str) -> int:
+    """A value that must be a whole number.
+
+    Raises:
+        ServiceError: ``invalid_input`` if it is something else.
+    """
+    if type(value) is not int:
+        raise invalid(f"expected {name!r} to be a whole number, got {shown(value)}")
+    return value
+
+
+def shown(value: object) -> str:
+    """A value in a message."""
+    return repr(value)[:64]

@@ -1,0 +1,135 @@
+"""Operations of flows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from service.choice import Choice, choose_steps
+from service.errors import invalid
+from service.operations.call import Answer, Call, decided
+from service.operations.spec import ROWS, Operation, Output
+from service.served_flow import ServedFlow
+
+Handler = Callable[[ServedFlow, Call], Coroutine[Any, Any, Answer]]
+
+LOG_PROB = Output("log_prob")
+DECISION = (Output("p_value", datatype="FP64"), Output("is_anomaly", datatype="BOOL"))
+Z = Output("z", "latents")
+LOG_DET = Output("log_det")
+MADE = (Output(ROWS, "features", None), Output("log_prob", datatype="FP64"))
+
+
+async def log_prob(served: ServedFlow, call: Call) -> Answer:
+    """Rows to log-densities."""
+    out = await served.log_prob(call.given(), _choice(call))
+    return Answer({"log_prob": out.log_prob}, out.status)
+
+
+async def feature_log_prob(served: ServedFlow, call: Call) -> Answer:
+    """Rows to log-densities and each feature's term."""
+    out = await served.feature_log_prob(call.given(), _choice(call))
+    return Answer({"log_prob": out.log_prob, "feature_log_prob": out.terms}, out.status)
+
+
+async def score(served: ServedFlow, call: Call) -> Answer:
+    """Rows to decisions."""
+    scored = await served.score(call.given(), call.number("alpha"), _choice(call))
+    columns, told = decided(scored)
+    return Answer({"log_prob": scored.score, **columns}, scored.status, told)
+
+
+async def encode(served: ServedFlow, call: Call) -> Answer:
+    """Rows to latents."""
+    out = await served.encode(call.given(), _choice(call))
+    return Answer({"z": out.z, "log_det": out.log_det}, out.status)
+
+
+async def decode(served: ServedFlow, call: Call) -> Answer:
+    """Latents to rows."""
+    out = await served.decode(call.given(), _choice(call))
+    return Answer({ROWS: out.x, "log_prob": out.log_prob}, out.status)
+
+
+async def sample(served: ServedFlow, call: Call) -> Answer:
+    """A seed to rows."""
+    n, seed, temperature = drawing(call)
+    out = await served.sample(n, seed, temperature, _choice(call))
+    rows = out.rows
+    return Answer({ROWS: rows.x, "log_prob": rows.log_prob}, rows.status, {"seed": out.seed})
+
+
+async def evaluate(served: ServedFlow, call: Call) -> Answer:
+    """Rows to all that one run tells of them, or to the columns wanted."""
+    offered = {output.name for output in EVALUATE.outputs}
+    wanted = offered if call.outputs is None else call.outputs
+    is_decision = not wanted.isdisjoint(output.name for output in DECISION)
+    x, choice = call.given(), _choice(call)
+    if is_decision:
+        out, scored = await served.judge(x, call.number("alpha"), choice)
+        columns, told = decided(scored)
+    else:
+        run = served.log_prob if "log_prob" in wanted else served.encode
+        out, columns, told = await run(x, choice), {}, {}
+    found = {"log_prob": out.log_prob, "z": out.z, "log_det": out.log_det, **columns}
+    return Answer({k: v for k, v in found.items() if k in wanted}, out.status, told)
+
+
+def drawing(call: Call) -> tuple[int, int | None, float]:
+    """How many rows are asked for, of which seed and at which temperature.
+
+    Raises:
+        ServiceError: ``invalid_input`` if one of them is not as expected.
+    """
+    n, temperature = call.whole("n"), call.number("temperature")
+    if n is None:
+        raise invalid("expected 'n', the number of rows to draw, got none")
+    return n, call.whole("seed"), 1.0 if temperature is None else temperature
+
+
+def _choice(call: Call) -> Choice:
+    return Choice(call.context, call.whole("steps"))
+
+
+def _telling_steps(handler: Handler) -> Handler:
+    """The handler, whose answer says how many steps a solver took where there is one."""
+
+    async def told(served: ServedFlow, call: Call) -> Answer:
+        answer = await handler(served, call)
+        steps = choose_steps(served.model.manifest, call.whole("steps"))
+        if steps is None:
+            return answer
+        return Answer(answer.columns, answer.status, {"steps": steps, **answer.told})
+
+    return told
+
+
+def _operation(
+    handler: Handler,
+    outputs: tuple[Output, ...],
+    settings: tuple[str, ...] = (),
+    takes: Any = "rows",  # noqa: ANN401 - see Takes
+) -> Operation:
+    return Operation(
+        name=handler.__name__,
+        takes=takes,
+        settings=(*settings, "steps"),
+        outputs=outputs,
+        run=_telling_steps(handler),
+        conditional=True,
+        is_long=takes == "count",
+    )
+
+
+EVALUATE = _operation(evaluate, (LOG_PROB, Z, LOG_DET, *DECISION), ("alpha",))
+OPERATIONS = {
+    operation.name: operation
+    for operation in (
+        _operation(log_prob, (LOG_PROB,)),
+        _operation(feature_log_prob, (LOG_PROB, Output("feature_log_prob", "features"))),
+        _operation(score, (LOG_PROB, *DECISION), ("alpha",)),
+        _operation(encode, (Z, LOG_DET)),
+        _operation(decode, MADE, takes="latents"),
+        _operation(sample, MADE, ("n", "seed", "temperature"), "count"),
+    )
+}

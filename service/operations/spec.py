@@ -1,0 +1,71 @@
+"""What an operation takes and gives, so that every protocol describes it alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from exported.manifest import Manifest
+from service.operations.call import Answer, Call
+
+Takes = Literal["rows", "latents", "count"]
+Width = Literal["one", "features", "latents"]
+Type = Literal["FP32", "FP64", "BOOL"]
+# Rows in the user's units: as wide as the model's own rows need.
+ROWS = "rows"
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A column of an answer.
+
+    Attributes:
+        name: In :attr:`Answer.columns`.
+        width: One value a row, or as many as a row has features or latents.
+        datatype: Of its values; None for rows, whose type is the model's.
+    """
+
+    name: str
+    width: Width = "one"
+    datatype: Type | None = "FP32"
+
+    def values(self, manifest: Manifest) -> int | None:
+        """Values of a row; None for a single one, which has no axis."""
+        sizes = {"features": len(manifest.features), "latents": manifest.latent_features}
+        return sizes.get(self.width)
+
+    def type_of(self, manifest: Manifest) -> Type:
+        """Datatype of a model's values."""
+        return self.datatype or row_type(manifest)
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """An operation of one kind of model.
+
+    Attributes:
+        name: As manifests call it.
+        takes: Rows, latents, or a number of rows to draw (the setting ``n``).
+        settings: Names of what may be chosen.
+        outputs: Columns of its answer, without the status.
+        run: Does it.
+        conditional: Whether a conditional density takes its context here.
+        is_long: Whether a small request may ask for much work.
+    """
+
+    name: str
+    takes: Takes
+    settings: tuple[str, ...]
+    outputs: tuple[Output, ...]
+    run: Callable[[Any, Call], Coroutine[Any, Any, Answer]]
+    conditional: bool = False
+    is_long: bool = False
+
+
+def row_type(manifest: Manifest) -> Type:
+    """FP64 where single precision would change a row: far offsets, and constants of any digits."""
+    constant = any(feature.role == "constant" for feature in manifest.features)
+    inputs = [t for graph in manifest.graphs.values() for t in graph.inputs if t.name == "x"]
+    wide = any(tensor.datatype == "FP64" for tensor in inputs)
+    return "FP64" if constant or wide else "FP32"
