@@ -31,6 +31,7 @@ check: setup ## Format, lint, types, import rules
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m service.grpc.generate --check
 
 format: setup ## Apply the formatter and the safe fixes
 	$(BIN)/ruff format .

@@ -16,7 +16,7 @@ def announce(config: ServiceConfig, manifests: Sequence[Manifest], *notes: str) 
     """Print where the service is, what it serves, one short command that asks it, and any notes.
 
     Args:
-        config: With the port that is really bound.
+        config: With the ports that are really bound.
         manifests: Of every model, at least one.
         notes: Further lines.
     """
@@ -25,6 +25,7 @@ def announce(config: ServiceConfig, manifests: Sequence[Manifest], *notes: str) 
     listed = ", ".join(f"{manifest.name}/{manifest.version}" for manifest in manifests)
     lines = (
         f"logdet is serving on {url} (documentation at {url}/docs)",
+        *_of_grpc(config),
         *notes,
         f"models: {listed}",
         "try:",
@@ -36,5 +37,17 @@ def announce(config: ServiceConfig, manifests: Sequence[Manifest], *notes: str) 
 
 def address(host: str, port: int) -> str:
     """The service's URL, as this machine can reach it."""
+    return f"http://{_reached(host, port)}"
+
+
+def _of_grpc(config: ServiceConfig) -> list[str]:
+    if config.grpc_port is not None:
+        return [f"gRPC on {_reached(config.host, config.grpc_port)}"]
+    if config.grpc:
+        return ["without gRPC: the next port is taken; --grpc-port chooses another"]
+    return []
+
+
+def _reached(host: str, port: int) -> str:
     name = "127.0.0.1" if host in _EVERY_INTERFACE else host
-    return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
+    return f"[{name}]:{port}" if ":" in name else f"{name}:{port}"

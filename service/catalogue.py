@@ -24,9 +24,11 @@ class Catalogue:
 
     Attributes:
         models: ``models[name][version]``, versions ascending.
+        refused: Why a bundle is there and does not serve, by name and version.
     """
 
     models: Mapping[str, Mapping[int, AnyModel]] = field(default_factory=dict)
+    refused: Mapping[tuple[str, int], str] = field(default_factory=dict)
 
     @classmethod
     def load(cls, root: Path, runtime: Runtime, metrics: Metrics) -> Catalogue:
@@ -35,18 +37,23 @@ class Catalogue:
         Raises:
             StartError: If there is nothing to serve.
         """
-        found: dict[str, dict[int, AnyModel]] = {}
-        refused = 0
+        catalogue = cls()
         for name in names(root):
-            for number in versions(root, name):
-                model = _load_one(root / name / str(number), f"{name}/{number}", runtime, metrics)
-                refused += model is None
-                if model is not None:
-                    found.setdefault(name, {})[number] = model
-        if not found:
-            why = f"all {refused} bundles were refused" if refused else "there are no bundles"
+            catalogue = catalogue.replaced(name, *read(root, name, runtime, metrics))
+        if not catalogue.models:
+            count = len(catalogue.refused)
+            why = f"all {count} bundles were refused" if count else "there are no bundles"
             raise StartError(f"nothing to serve: {why} under {root}")
-        return cls(found)
+        return catalogue
+
+    def replaced(
+        self, name: str, models: Mapping[int, AnyModel], refused: Mapping[int, str]
+    ) -> Catalogue:
+        """A catalogue in which a name has these versions, and those do not serve."""
+        others = {key: value for key, value in self.models.items() if key != name}
+        whys = {key: why for key, why in self.refused.items() if key[0] != name}
+        whys |= {(name, version): why for version, why in refused.items()}
+        return Catalogue(dict(sorted((others | ({name: models} if models else {})).items())), whys)
 
     def get(self, name: str, version: int | None = None) -> AnyModel:
         """A model; the newest version if none is given.
@@ -74,13 +81,19 @@ class Catalogue:
         return [model for by_version in self.models.values() for model in by_version.values()]
 
 
-def _load_one(folder: Path, label: str, runtime: Runtime, metrics: Metrics) -> AnyModel | None:
-    started = time.perf_counter()
-    try:
-        model = load(folder, runtime)
-    except BundleError as error:
-        log.error("refused %s: %s", label, error)  # noqa: TRY400 - the reason is the message
-        metrics.loaded(time.perf_counter() - started, "refused")
-        return None
-    metrics.loaded(time.perf_counter() - started, "ok")
-    return model
+def read(
+    root: Path, name: str, runtime: Runtime, metrics: Metrics
+) -> tuple[dict[int, AnyModel], dict[int, str]]:
+    """The versions of a name that load, verified and warm, and why others do not."""
+    models: dict[int, AnyModel] = {}
+    refused: dict[int, str] = {}
+    for version in versions(root, name):
+        started = time.perf_counter()
+        try:
+            models[version] = load(root / name / str(version), runtime)
+        except BundleError as error:
+            log.error("refused %s/%d: %s", name, version, error)  # noqa: TRY400 - the reason is it
+            refused[version] = str(error)
+        result = "refused" if version in refused else "ok"
+        metrics.loaded(time.perf_counter() - started, result)
+    return models, refused

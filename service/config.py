@@ -28,6 +28,10 @@ class ServiceConfig(BaseModel):
         bundles: Folder that holds ``NAME/VERSION``.
         host: Address to listen on.
         port: TCP port; 0 takes a free one.
+        grpc: Whether gRPC is answered as well.
+        grpc_port: TCP port of gRPC; None takes the one after ``port``, or a free one where that is
+            0, and does without gRPC where it is taken.
+        allow_loading: Whether requests may load and unload models.
         provider: ``cuda`` refuses to start where CUDA is not really in use; ``auto`` reports what
             it chose.
         gpu_mem_limit_bytes: Size of onnxruntime's arena on the GPU; None leaves it unbounded.
@@ -46,6 +50,9 @@ class ServiceConfig(BaseModel):
     bundles: Path = Path("exported/bundles")
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
+    grpc: bool = True
+    grpc_port: int | None = Field(default=None, ge=0, le=65535)
+    allow_loading: bool = False
     provider: Literal["auto", "cpu", "cuda"] = "auto"
     gpu_mem_limit_bytes: int | None = Field(default=None, ge=2**20)
     sessions: int = Field(default_factory=default_sessions, ge=1, le=64)

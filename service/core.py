@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 
-from service.catalogue import Catalogue
+from exported.bundle import names
+from service.catalogue import Catalogue, read
 from service.config import ServiceConfig
-from service.errors import ErrorKind, ServiceError
+from service.errors import ErrorKind, ServiceError, invalid
 from service.metrics import Metrics
 from service.runtime import VERSION, Runtime
 from service.served_kinds import AnyServed, serve
@@ -31,7 +32,14 @@ class Core:
         self.catalogue = Catalogue()
         self.work = Work(config, self.metrics)
         self._served: dict[tuple[str, int], AnyServed] = {}
+        self._changing = asyncio.Lock()
         self._draining = False
+        self._loaded = False
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether models are loaded and requests are taken."""
+        return self._loaded and not self._draining
 
     async def start(self) -> None:
         """Load and verify every bundle; only then is there anything to serve.
@@ -44,18 +52,61 @@ class Core:
 
     def load(self) -> None:
         """See :meth:`start`; in the calling thread."""
-        runtime = Runtime.choose(
+        self._runtime = Runtime.choose(
             self.config.provider, self.config.sessions, self.config.gpu_mem_limit_bytes
         )
-        catalogue = Catalogue.load(self.config.bundles, runtime, self.metrics)
-        self.metrics.environment(runtime.provider, VERSION)
-        self._served = {
-            (m.manifest.name, m.manifest.version): serve(
-                m, self.metrics.model(m.manifest), self.work
+        self.metrics.environment(self._runtime.provider, VERSION)
+        self._serve(Catalogue.load(self.config.bundles, self._runtime, self.metrics))
+
+    async def load_model(self, name: str) -> None:
+        """Serve the versions of a name that are on disk now, in place of those that serve.
+
+        Raises:
+            ServiceError: ``not_found`` if there are none, ``invalid_input`` if one is refused;
+                nothing has changed then.
+        """
+        async with self._changing:
+            root = self.config.bundles
+            if name not in await asyncio.to_thread(names, root):
+                raise ServiceError(ErrorKind.NOT_FOUND, f"no bundle is named {name[:64]!r}")
+            models, refused = await asyncio.to_thread(
+                read, root, name, self._runtime, self.metrics
             )
+            for version in refused:
+                raise invalid(
+                    f"{name}/{version} is refused, so that nothing was changed; the service's "
+                    "log says why"
+                )
+            self._serve(self.catalogue.replaced(name, models, refused))
+
+    async def unload_model(self, name: str) -> None:
+        """Serve a name no longer; requests that have begun are finished.
+
+        Raises:
+            ServiceError: ``not_found`` if it does not serve.
+        """
+        async with self._changing:
+            self.catalogue.get(name)  # refuses names that there are not
+            versions = self.catalogue.models[name]
+            for model in versions.values():
+                self.metrics.unloaded(model.manifest)
+            whys = dict.fromkeys(versions, "unloaded")
+            self._serve(self.catalogue.replaced(name, {}, whys))
+
+    async def change(self, action: str, name: str) -> None:
+        """Load or unload a model; see :meth:`load_model` and :meth:`unload_model`."""
+        await (self.load_model if action == "load" else self.unload_model)(name)
+
+    def _serve(self, catalogue: Catalogue) -> None:
+        """Take a catalogue in place of the one before; what it keeps of that goes on."""
+        before = {id(served.model): served for served in self._served.values()}
+        self._served = {
+            (m.manifest.name, m.manifest.version): before.get(id(m))
+            or serve(m, self.metrics.model(m.manifest), self.work)
             for m in catalogue.all()
         }
         self.catalogue = catalogue
+        self._loaded = True
 
     async def drain(self) -> None:
         """Refuse new work, wait for what is in flight (bounded), and end the workers."""
@@ -70,7 +121,7 @@ class Core:
         Raises:
             ServiceError: ``not_ready``, ``not_found`` or ``unsupported``.
         """
-        if not self._served or self._draining:
+        if not self.is_ready:
             raise ServiceError(ErrorKind.NOT_READY, "the service is starting or stopping")
         manifest = self.catalogue.get(name, version).manifest
         if operation is not None and operation not in manifest.operations:

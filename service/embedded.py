@@ -10,6 +10,7 @@ import socket
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import uvicorn
 import uvloop
@@ -18,7 +19,11 @@ from service.banner import announce
 from service.config import ServiceConfig
 from service.core import Core
 from service.errors import StartError
+from service.grpc.port import settled
 from service.http.app import App, build_app
+
+if TYPE_CHECKING:
+    from service.grpc.server import GrpcServer
 
 BACKLOG = 2048
 
@@ -32,24 +37,38 @@ def serve(config: ServiceConfig) -> None:
     logging.basicConfig(
         level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s"
     )
-    listener = _listen(config.host, config.port)
-    # asyncio's own loop would delay small answers by Nagle's algorithm.
-    with listener, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(config, listener))
+    with _listen(config.host, config.port) as listener:
+        bound = settled(config).model_copy(update={"port": listener.getsockname()[1]})
+        # asyncio's own loop would delay small answers by Nagle's algorithm.
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(bound, listener))
 
 
 async def _serve(config: ServiceConfig, listener: socket.socket) -> None:
     core = Core(config)
     await core.start()
+    rpc = await _answer_grpc(core)
     gc.freeze()  # what was loaded stays: the collector need not look at it again
-    server = _Server(_settings(config, build_app(core)))
+    server = _Server(_settings(config, build_app(core)), rpc)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, server.stop)
-    bound = config.model_copy(update={"port": listener.getsockname()[1]})
-    announce(bound, [model.manifest for model in core.catalogue.all()])
+    announce(config, [model.manifest for model in core.catalogue.all()])
     await server.serve(sockets=[listener])
+    if rpc is not None:
+        await rpc.stop(config.drain_timeout_s)
     await core.drain()
+
+
+async def _answer_grpc(core: Core) -> GrpcServer | None:
+    port = core.config.grpc_port
+    if port is None:
+        return None
+    from service.grpc.server import GrpcServer  # loaded only where it is used: a tenth of a second
+
+    server = GrpcServer(core)
+    await server.start(port)
+    return server
 
 
 def _settings(config: ServiceConfig, app: App) -> uvicorn.Config:
@@ -70,13 +89,21 @@ def _settings(config: ServiceConfig, app: App) -> uvicorn.Config:
 class _Server(uvicorn.Server):
     """uvicorn that leaves signals alone: it would raise SIGTERM again after a graceful stop."""
 
+    def __init__(self, settings: uvicorn.Config, rpc: GrpcServer | None) -> None:
+        super().__init__(settings)
+        self._rpc = rpc
+
     @contextmanager
     def capture_signals(self) -> Generator[None]:
         yield
 
     def stop(self) -> None:
+        """Finish what is in flight; at the second time, cut it off."""
         self.force_exit = self.should_exit
         self.should_exit = True
+        if self._rpc is not None:
+            grace_s = None if self.force_exit else self.config.timeout_graceful_shutdown
+            self._rpc.begin_stop(grace_s)
 
 
 def _listen(host: str, port: int) -> socket.socket:

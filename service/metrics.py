@@ -7,7 +7,7 @@ away would look like a counter that fell. The registry is an argument, never the
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
@@ -39,6 +39,8 @@ _SECONDS = (
 )
 _ROWS = tuple(4**k for k in range(10))
 _MODEL = ("model", "version")
+# Of HTTP and gRPC.
+SUCCESS = frozenset({"200", "OK"})
 # The histograms of scores, by what a manifest calls its own.
 _SCORES = {
     "log_prob": "Log-densities of rows, nats.",
@@ -77,7 +79,8 @@ class Metrics:
             seconds: From request to answer.
         """
         self._requests(*what, code).inc()
-        self._durations(*what).observe(seconds)
+        self._durations(*what, "ok" if code in SUCCESS else "refused").observe(seconds)
+        self._last_request(*what[:3]).set_to_current_time()
 
     def rejected(self, reason: str) -> None:
         """Count a request refused for one of the error kinds."""
@@ -100,15 +103,15 @@ class Metrics:
         return ModelMetrics(
             rows={m: self._rows.labels(*key, m) for m in manifest.operations},
             statuses=tuple(self._row_status.labels(*key, s) for s in STATUSES),
-            executions=self._executions.labels(*key),
-            batch_rows=self._batch_rows.labels(*key),
-            batch_requests=self._batch_requests.labels(*key),
-            queue_seconds=self._queue_seconds.labels(*key),
-            compute_seconds=self._compute_seconds.labels(*key),
+            lane=lambda method: self._lane((*key, method)),
             samples=self._samples.labels(*key),
             scores=scores,
             key=key[1:],
         )
+
+    def unloaded(self, manifest: Manifest) -> None:
+        """Say that a model serves no longer; its counters stay, as those of a counter must."""
+        self._model_ready.labels(self.replica, manifest.name, str(manifest.version)).set(0)
 
     def environment(self, provider: str, onnxruntime: str) -> None:
         """Say what runs here and where."""
@@ -123,15 +126,28 @@ class Metrics:
         """All series in the Prometheus text format."""
         return _CREATED.sub("", generate_latest(self.registry).decode())
 
+    def _lane(self, labels: tuple[str, ...]) -> LaneMetrics:
+        return LaneMetrics(
+            executions=self._executions.labels(*labels),
+            batch_rows=self._batch_rows.labels(*labels),
+            batch_requests=self._batch_requests.labels(*labels),
+            queue_seconds=self._queue_seconds.labels(*labels),
+            compute_seconds=self._compute_seconds.labels(*labels),
+        )
+
     def _define_requests(self) -> None:
         labels = (*_MODEL, "method", "protocol")
         requests = self._counter("requests", "Answered requests.", *labels, "code")
         seconds = self._histogram(
-            "request_duration_seconds", "Request to answer.", _SECONDS, *labels
+            "request_duration_seconds", "Request to answer.", _SECONDS, *labels, "outcome"
+        )
+        last = self._gauge(
+            "last_request_timestamp_seconds", "When one was last answered.", *labels[:-1]
         )
         # Children are looked up by label values on every request: remember them.
         self._requests = lru_cache(4096)(lambda *values: requests.labels(self.replica, *values))
         self._durations = lru_cache(4096)(lambda *values: seconds.labels(self.replica, *values))
+        self._last_request = lru_cache(1024)(lambda *values: last.labels(self.replica, *values))
         self._rejected = self._counter("rejected", "Refused requests by error kind.", "reason")
         self.cancelled = self._counter(
             "cancelled", "Requests whose client went away before the answer."
@@ -147,16 +163,17 @@ class Metrics:
         self._rows = self._counter("rows", "Rows answered.", *_MODEL, "method")
         self._row_status = self._counter("row_status", "Rows by status.", *_MODEL, "status")
         self._samples = self._counter("bound_samples", "Samples that bounds took.", *_MODEL)
-        self._executions = self._counter("executions", "Runs of graphs.", *_MODEL)
-        self._batch_rows = self._histogram("batch_rows", "Rows of a run.", _ROWS, *_MODEL)
+        lane = (*_MODEL, "method")
+        self._executions = self._counter("executions", "Runs of graphs.", *lane)
+        self._batch_rows = self._histogram("batch_rows", "Rows of a run.", _ROWS, *lane)
         self._batch_requests = self._histogram(
-            "batch_requests", "Requests that shared a run.", _ROWS, *_MODEL
+            "batch_requests", "Requests that shared a run.", _ROWS, *lane
         )
         self._queue_seconds = self._histogram(
-            "queue_duration_seconds", "Admission to the first run.", _SECONDS, *_MODEL
+            "queue_duration_seconds", "Admission to the first run.", _SECONDS, *lane
         )
         self._compute_seconds = self._histogram(
-            "compute_duration_seconds", "Time of a run in its worker.", _SECONDS, *_MODEL
+            "compute_duration_seconds", "Time of a run in its worker.", _SECONDS, *lane
         )
 
     def _define_models(self) -> None:
@@ -184,30 +201,40 @@ class Metrics:
 
 
 @dataclass(frozen=True, slots=True)
-class ModelMetrics:
-    """Ready children of the series of one model; also the batcher's watch on its lanes."""
+class LaneMetrics:
+    """Ready children of the series of one lane: the batcher's watch on it.
 
-    rows: dict[str, Counter]
-    statuses: tuple[Counter, ...]
+    Operations that share a lane share its series, under the name of one of them.
+    """
+
     executions: Counter
     batch_rows: Histogram
     batch_requests: Histogram
     queue_seconds: Histogram
     compute_seconds: Histogram
-    samples: Counter
-    scores: ScoreHistogram
-    key: tuple[str, ...]
 
     def ran(self, rows: int, requests: int, seconds: float) -> None:
-        """See :meth:`service.batcher.Watch.ran`."""
+        """See :meth:`service.lanes.Watch.ran`."""
         self.executions.inc()
         self.batch_rows.observe(rows)
         self.batch_requests.observe(requests)
         self.compute_seconds.observe(seconds)
 
     def waited(self, seconds: float) -> None:
-        """See :meth:`service.batcher.Watch.waited`."""
+        """See :meth:`service.lanes.Watch.waited`."""
         self.queue_seconds.observe(seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelMetrics:
+    """Ready children of the series of one model; ``lane`` gives those of a lane by method."""
+
+    rows: dict[str, Counter]
+    statuses: tuple[Counter, ...]
+    lane: Callable[[str], LaneMetrics]
+    samples: Counter
+    scores: ScoreHistogram
+    key: tuple[str, ...]
 
     def answered(self, method: str, status: np.ndarray) -> None:
         """Count rows and what became of them."""

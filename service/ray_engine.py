@@ -10,11 +10,13 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from exported.bundle import names
 from service.config import ServiceConfig
 from service.errors import StartError
+from service.grpc.port import reserve, settled
 from service.ray_profile import EVERY_INTERFACE, HAPROXY_PORTS, environment
 
 
@@ -32,17 +34,18 @@ def serve(config: ServiceConfig, replicas: int, num_gpus: float) -> None:
     """
     if not names(config.bundles):  # the commonest mistake, found before ten seconds of starting
         raise StartError(f"nothing to serve: there are no bundles under {config.bundles}")
-    settled = config.model_copy(
+    settings = settled(config).model_copy(
         update={
             "port": _free(config),
             "sessions": _sessions(config, replicas),
             "bundles": config.bundles.resolve(),
         }
     )
-    os.environ.update(environment(settled.host, secrets.token_hex(32), os.environ))
-    from service.ray_cluster import run
+    os.environ.update(environment(settings.host, secrets.token_hex(32), os.environ))
+    with _kept(settings):
+        from service.ray_cluster import run
 
-    run(settled, replicas, num_gpus)
+        run(settings, replicas, num_gpus)
 
 
 def build(args: dict[str, Any]) -> Any:  # noqa: ANN401
@@ -50,11 +53,19 @@ def build(args: dict[str, Any]) -> Any:  # noqa: ANN401
 
     Args:
         args: Fields of :class:`service.config.ServiceConfig`; replicas and their resources are the
-            cluster configuration's to set.
+            cluster configuration's to set. gRPC is answered where ``grpc_port`` is named: each
+            replica listens there, and those of one machine share it.
     """
     from service.ray_replica import application
 
     return application(ServiceConfig.model_validate({"host": EVERY_INTERFACE, **args}), 1, 0)
+
+
+def _kept(config: ServiceConfig) -> AbstractContextManager[object]:
+    """Keep the port of gRPC from other services, even while no replica listens there."""
+    if config.grpc_port is None:
+        return nullcontext()
+    return reserve(config.host, config.grpc_port)
 
 
 def _sessions(config: ServiceConfig, replicas: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
 from collections.abc import Sequence
@@ -16,9 +17,12 @@ from ray.serve.exceptions import RayServeException
 import service
 from service.config import ServiceConfig
 from service.core import Core
-from service.http.app import build_app
+from service.errors import ErrorKind, ServiceError
+from service.grpc.server import GrpcServer
+from service.http.app import MetricsPage, build_app
 from service.http.drain import Drainable
 from service.http.request_id import HideRequestId
+from service.oip.repository import Change
 from service.ray_profile import is_loopback
 from service.scrape import TIMEOUT_S, Scrape
 
@@ -37,7 +41,8 @@ class Density:
         settings: :class:`service.config.ServiceConfig` as plain data.
     """
 
-    def __init__(self, settings: dict[str, Any]) -> None:
+    async def __init__(self, settings: dict[str, Any]) -> None:  # type: ignore[misc] # Serve awaits
+        self._grpc: GrpcServer | None = None
         config = ServiceConfig.model_validate(settings)
         if is_loopback(ray.util.get_node_ip_address()):
             _keep_to_loopback()
@@ -47,8 +52,9 @@ class Density:
         self._core.load()
         scrape = Scrape(self._core.metrics.snapshot, self._snapshots, RayError, RayServeException)
         # Serve answers with the id of a request itself.
-        app = HideRequestId(build_app(self._core, scrape.page), sane=True)
+        app = HideRequestId(build_app(self._core, scrape.page, self._change_all), sane=True)
         self._app = Drainable(app)
+        self._grpc = await _answer_grpc(self._core, scrape.page, self._change_all)
 
     def __serve_build_asgi_app__(self) -> Drainable:
         return self._app
@@ -63,9 +69,36 @@ class Density:
 
     async def drain(self) -> bool:
         """Answer what has arrived, refuse the rest; whether every request was answered."""
-        answered = await self._app.drain(OPEN_S, self._config.drain_timeout_s)
+        answered, _ = await asyncio.gather(
+            self._app.drain(OPEN_S, self._config.drain_timeout_s), self._stop_grpc()
+        )
         await self._core.drain()
         return answered
+
+    async def __del__(self) -> None:
+        """Finish calls of gRPC, of which Serve knows nothing, before it ends this replica."""
+        await self._stop_grpc()
+
+    async def _stop_grpc(self) -> None:
+        if self._grpc is not None:
+            await self._grpc.stop(self._config.drain_timeout_s)
+
+    async def change(self, action: str, name: str) -> tuple[str, str] | None:
+        """Load or unload a model here; the kind and the message of a refusal."""
+        try:
+            await self._core.change(action, name)
+        except ServiceError as error:
+            return error.kind.value, error.message
+        return None
+
+    async def _change_all(self, action: str, name: str) -> None:
+        """Load or unload a model in every replica."""
+        replicas = serve.get_deployment_handle(DEPLOYMENT, APPLICATION)
+        answers = await replicas.broadcast("change", action, name).results_async(
+            timeout_s=self._config.request_timeout_s
+        )
+        for kind, message in filter(None, answers):
+            raise ServiceError(ErrorKind(kind), message)
 
     async def _snapshots(self) -> Sequence[str]:
         replicas = serve.get_deployment_handle(DEPLOYMENT, APPLICATION)
@@ -88,6 +121,19 @@ def application(config: ServiceConfig, replicas: int, num_gpus: float) -> Any:  
         logging_config=LOGGING,
     )
     return deployment(serve.ingress()(Density)).bind(config.model_dump(mode="json"))
+
+
+async def _answer_grpc(core: Core, page: MetricsPage, everywhere: Change) -> GrpcServer | None:
+    """Answer gRPC at the address asked for, which all replicas of a machine share.
+
+    Serve's own port for gRPC binds every interface, and its proxy costs more than a density.
+    """
+    port = core.config.grpc_port
+    if port is None:
+        return None
+    server = GrpcServer(core, page, everywhere)
+    await server.start(port, shared=True)
+    return server
 
 
 def _log_to_terminal() -> None:

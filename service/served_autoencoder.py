@@ -17,10 +17,10 @@ class ServedAutoencoder(Served[Autoencoder]):
 
     def __init__(self, model: Autoencoder, metrics: ModelMetrics, work: Work) -> None:
         super().__init__(model, metrics, work)
-        self._encode = Lane(self._encoding, metrics)
-        self._decode = Lane(self._decoding, metrics)
-        self._reconstruct = Lane(self._reconstructing, metrics)
-        self._score = Lane(model.score, metrics)
+        self._encode = Lane(self._encoding, metrics.lane("encode"))
+        self._decode = Lane(self._decoding, metrics.lane("decode"))
+        self._reconstruct = Lane(self._reconstructing, metrics.lane("reconstruct"))
+        self._score = Lane(model.score, metrics.lane("score"))
 
     async def encode(self, x: Floats) -> Encoded:
         """Latents of rows of shape ``(rows, features)``, in the user's units."""

@@ -12,7 +12,7 @@ from exported.kinds import FlowManifest
 from service.choice import DEFAULT, Choice, calibrated_steps, choose_steps
 from service.errors import invalid
 from service.expectation import DEFAULT_SAMPLES, Expected, Questions
-from service.lanes import Array, Arrays, Lane, Take
+from service.lanes import Array, Arrays, Lane, Take, Watch
 from service.metrics import ModelMetrics
 from service.model import Model
 from service.results import Decoded, Evaluated, Explained, Floats, Sampled, Scored
@@ -59,7 +59,13 @@ class Lanes:
             out = model.explain(*_apart(rows, given), steps)
             return out.log_prob, out.terms, out.status
 
-        return cls(*(Lane(run, metrics) for run in (evaluate, decode, emit, explain)))
+        return cls(
+            # Log-densities, scores and latents come of the same run.
+            evaluate=Lane(evaluate, metrics.lane("log_prob")),
+            decode=Lane(decode, metrics.lane("decode")),
+            emit=Lane(emit, metrics.lane("sample")),
+            explain=Lane(explain, metrics.lane("feature_log_prob")),
+        )
 
 
 class ServedFlow(Served[Model]):
@@ -145,7 +151,8 @@ class ServedFlow(Served[Model]):
             raise invalid(f"expected 'samples' to be at least 1, got {samples}")
         self.check_count(samples, "expectation")
         drawn = settle_seed(seed)
-        lane = keeping(self.lanes(choice.steps).emit, questions)
+        watch = self.metrics.lane("expectation")
+        lane = keeping(self.lanes(choice.steps).emit, questions, watch)
         row = self.model.conditioning.single(choice.context)
         given = None if row is None else np.broadcast_to(row, (samples, row.shape[1]))
         with self.work.in_flight():
@@ -176,7 +183,7 @@ class ServedFlow(Served[Model]):
         return columns * np.dtype(np.float64).itemsize, take
 
 
-def keeping(emit: Lane, questions: Questions) -> Lane:
+def keeping(emit: Lane, questions: Questions, watch: Watch) -> Lane:
     """A lane of one request, which keeps of the rows drawn what its questions need.
 
     Its runs give the arrays of :class:`Kept` and the status; whole rows end with each run, so that
@@ -188,7 +195,7 @@ def keeping(emit: Lane, questions: Questions) -> Lane:
         kept = questions.keep(x)
         return kept.values, kept.inside, status
 
-    return Lane(run, emit.watch)
+    return Lane(run, watch)
 
 
 def _apart(rows: Array, given: int) -> tuple[Array, Array | None]:

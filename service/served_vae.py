@@ -52,9 +52,9 @@ class ServedVAE(Served[VAE]):
         depths = _offered(model.manifest)
         self._encode: Mapping[int | None, Lane] = {d: self._encoding(d) for d in depths}
         self._reconstruct = {d: self._reconstructing(d) for d in depths}
-        self._decode = Lane(self._decoding, metrics)
-        self._emit = Lane(self._drawing, metrics)
-        self._score = self._weighing(self.scoring)
+        self._decode = Lane(self._decoding, metrics.lane("decode"))
+        self._emit = Lane(self._drawing, metrics.lane("sample"))
+        self._score = self._weighing("score", self.scoring)
 
     def depth(self, choice: Choice) -> int | None:
         """The depth that a choice means; None for a posterior of one depth.
@@ -80,7 +80,7 @@ class ServedVAE(Served[VAE]):
             choice: Of the depth.
         """
         weighing = self.model.weighing(samples, settle_seed(seed), choice.depth)
-        lane = self._weighing(weighing)
+        lane = self._weighing("log_prob_bound", weighing)
         bounded = await self._bound("log_prob_bound", lane, x, np.arange(len(x)), weighing)
         return Asked(bounded, weighing)
 
@@ -163,14 +163,14 @@ class ServedVAE(Served[VAE]):
         self.metrics.drew(len(x) * plan.samples)
         return bounded
 
-    def _weighing(self, weighing: Weighing) -> Lane:
+    def _weighing(self, method: str, weighing: Weighing) -> Lane:
         def run(rows: Array) -> Arrays:
             places = rows[:, -2].astype(np.int64)
             # Of one piece where a row has several: the lane's limit is then a single one.
             tally, before = self.model.tally(rows[:, :-2], places, int(rows[0, -1]), weighing)
             return *tally.columns(), before
 
-        return Lane(run, self.metrics, weighing.plan.pieces_per_run)
+        return Lane(run, self.metrics.lane(method), weighing.plan.pieces_per_run)
 
     def _encoding(self, depth: int | None) -> Lane:
         features = len(self.columns)
@@ -179,14 +179,14 @@ class ServedVAE(Served[VAE]):
             out = self.model.encode_at(rows[:, :features], rows[:, features:], depth)
             return out.mean, out.scale, out.z, out.status
 
-        return Lane(run, self.metrics)
+        return Lane(run, self.metrics.lane("encode"))
 
     def _reconstructing(self, depth: int | None) -> Lane:
         def run(rows: Array) -> Arrays:
             out = self.model.reconstruct(rows, depth)
             return out.x, out.error, out.status
 
-        return Lane(run, self.metrics)
+        return Lane(run, self.metrics.lane("reconstruct"))
 
     def _decoding(self, rows: Array) -> Arrays:
         out = self.model.decode(rows)

@@ -61,6 +61,17 @@ class RowRules:
         status = np.where(inside, OK, OUT_OF_SUPPORT)
         return np.where(finite, status, NON_FINITE_INPUT).astype(np.uint8)
 
+    def widened(self, x: Floats) -> Floats:
+        """Rows that may share a run with float64 rows and be judged as they are alone.
+
+        A float32 row at the float32 nearest to an end of the support is meant to be at that end.
+        """
+        if x.dtype != np.float32 or not (self.bounded | self.constant).any():
+            return x
+        for ends in (self.low, self.high):
+            x = np.where(x == ends.astype(np.float32), ends, x)
+        return x
+
     def runnable(self, x: Floats, status: Codes) -> Floats:
         """The rows with every one that must not be run replaced by an ordinary row."""
         if (status == OK).all():

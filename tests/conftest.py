@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.bundles import write_gaussian
-from tests.engines import Running, on_ray
+from tests.engines import ALLOWED, Running, on_ray
 from tests.latents import write_autoencoder, write_vae
 from tests.variants import write_conditional, write_ordered, write_stepped
 
@@ -32,5 +32,5 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def replicas(bundles: Path) -> Iterator[Running]:
     """The service on Ray Serve with two replicas."""
-    with on_ray(bundles) as running:
+    with on_ray(bundles, ALLOWED) as running:
         yield running

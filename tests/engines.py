@@ -17,6 +17,8 @@ START_TIMEOUT_S = 30
 STOP_TIMEOUT_S = 30
 # Another address than loopback, for a run of the suites in a network of their own.
 HOST_OF_REPLICAS = "HOST_OF_REPLICAS"
+# What the suites ask of a service that is off unless it is asked for.
+ALLOWED = {"LOGDET_ALLOW_LOADING": "true"}
 _EMBEDDED = """
 import os
 from service.config import ServiceConfig

@@ -1,4 +1,4 @@
-"""``logdet serve``: answer over HTTP."""
+"""``logdet serve``: answer over HTTP and gRPC."""
 
 from __future__ import annotations
 
@@ -17,15 +17,20 @@ Examples:
 """
 
 
-@click.command(epilog=EXAMPLE, short_help="Answer over HTTP.")
+@click.command(epilog=EXAMPLE, short_help="Answer over HTTP and gRPC.")
 @bundles_option
 @click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
 @click.option("--port", type=int, help="TCP port; 0 takes a free one.  [default: 8000]")
+@click.option(
+    "--grpc-port", type=int, help="TCP port of gRPC; 0 takes a free one.  [default: PORT + 1]"
+)
+@click.option("--no-grpc", is_flag=True, help="Answer over HTTP alone.")
 @click.option(
     "--provider",
     type=click.Choice(["auto", "cpu", "cuda"]),
     help="Where graphs run; cuda refuses to start without CUDA.  [default: auto]",
 )
+@click.option("--allow-loading", is_flag=True, help="Let requests load and unload models.")
 @click.option("--ray", is_flag=True, help="Serve from replicas on Ray Serve.")
 @click.option("--replicas", type=click.IntRange(min=1), help="Replicas, with --ray.  [default: 1]")
 @click.option(
@@ -35,7 +40,10 @@ def serve(  # noqa: PLR0913  one parameter an option
     bundles: Path,
     host: str | None,
     port: int | None,
+    grpc_port: int | None,
+    no_grpc: bool,
     provider: str | None,
+    allow_loading: bool,
     ray: bool,
     replicas: int | None,
     num_gpus: float | None,
@@ -44,6 +52,8 @@ def serve(  # noqa: PLR0913  one parameter an option
 
     Each setting is also an environment variable: LOGDET_HOST, LOGDET_PORT, LOGDET_SESSIONS, ...
     """
+    if no_grpc and grpc_port is not None:
+        raise click.UsageError("--no-grpc and --grpc-port exclude each other")
     if not ray and (replicas is not None or num_gpus is not None):
         raise click.UsageError("--replicas and --num-gpus need --ray")
     from logdet.errors import user_errors
@@ -51,7 +61,13 @@ def serve(  # noqa: PLR0913  one parameter an option
 
     with user_errors():
         config = ServiceConfig.from_environ(
-            os.environ, bundles=bundles, host=host, port=port, provider=provider
+            os.environ,
+            bundles=bundles,
+            host=host,
+            port=port,
+            grpc=False if no_grpc else None,
+            grpc_port=grpc_port,
+            provider=provider,
         )
         if ray:
             from service import ray_engine

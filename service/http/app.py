@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Awaitable, Callable
 
@@ -11,14 +12,21 @@ from starlette.routing import Route, Router
 from starlette.types import Message, Receive, Scope, Send
 
 from service.core import Core
+from service.deadline import within
+from service.errors import ErrorKind, ServiceError, invalid
 from service.http import docs
 from service.http.catalogue import Pages
-from service.http.errors import error_response, refusal
+from service.http.errors import error_response, refusal, unimplemented
 from service.http.kinds import OPERATIONS
+from service.http.oip.routes import PREFIX, PROTOCOL, OpenInference
 from service.http.openapi import document
-from service.http.operations import SERVED, Operations, json_response
+from service.http.operations import COUNTED, SERVED, Operations, json_response
 from service.http.request_id import HEADER, SANE
 from service.metrics import CONTENT_TYPE, own_version
+from service.oip.repository import Change, Repository
+
+# As Ray Serve calls it too.
+TIMEOUT_HEADER = b"x-request-timeout-seconds"
 
 MetricsPage = Callable[[], Awaitable[str]]
 
@@ -29,11 +37,15 @@ class App:
     Args:
         core: Does the work; started before the first request.
         metrics: Gives the page ``/metrics``; this replica's own if None.
+        change: Loads and unloads a model in all replicas; in this one alone if None.
     """
 
-    def __init__(self, core: Core, metrics: MetricsPage | None = None) -> None:
+    def __init__(
+        self, core: Core, metrics: MetricsPage | None = None, change: Change | None = None
+    ) -> None:
         self._core = core
         self._metrics_page = metrics or self._own_metrics
+        self._change = change
         self._openapi: Response | None = None
         self._router = Router(self._routes(), redirect_slashes=False)
 
@@ -49,39 +61,30 @@ class App:
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
         scope["app"] = self  # makes the router raise for unknown paths instead of answering itself
-        request_id = _request_id(scope)
-        code = 499  # the client went away
-        begun = False
-
-        async def outgoing(message: Message) -> None:
-            nonlocal code, begun
-            if message["type"] == "http.response.start":
-                code, begun = message["status"], True
-                if request_id:
-                    message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
-            await send(message)
-
+        if _is_open_inference(scope):
+            scope["path"] = scope["path"].rstrip("/")  # which that protocol leaves open
+        answer = _Answering(send, _request_id(scope))
         try:
-            await self._router(scope, receive, outgoing)
+            async with within(_allowed_seconds(scope)):
+                await self._router(scope, receive, answer)
         except ClientDisconnect:
             pass  # nobody is there to be answered
         except Exception as error:  # the transport's one broad except
-            refused = refusal(error)
+            refused = _refusal(scope, error)
             self._core.metrics.rejected(refused.kind)
-            if not begun:
-                await error_response(refused)(scope, receive, outgoing)
+            if not answer.begun:
+                await error_response(refused)(scope, receive, answer)
         finally:
-            self._count(scope, code, time.perf_counter() - started)
+            self._count(scope, answer.code, time.perf_counter() - started)
 
     def _count(self, scope: Scope, code: int, seconds: float) -> None:
-        served = scope.get(SERVED)
-        operation = scope.get("path_params", {}).get("operation")
-        method = operation if operation in OPERATIONS else "other"
-        model, version = served.metrics.key if served else ("", "")
-        self._core.metrics.request((model, version, method, "http"), str(code), seconds)
+        counted = scope.get(COUNTED) or _counted(scope)
+        self._core.metrics.request(counted, str(code), seconds)
 
     def _routes(self) -> list[Route]:
         pages = Pages(self._core)
+        repository = Repository(self._core, self._change)
+        open_inference = OpenInference(self._core, repository, self._metrics_page)
         operate = Operations(self._core)
 
         async def operation(request: Request) -> Response:
@@ -95,6 +98,7 @@ class App:
             Route(one, pages.manifest),
             Route(model, pages.manifest),
             Route("/v1/models", pages.models),
+            *open_inference.routes(),
             Route("/metrics", self._metrics),
             Route("/healthz", pages.health),
             Route("/openapi.json", self._describe),
@@ -117,16 +121,69 @@ class App:
         return self._openapi
 
 
-def build_app(core: Core, metrics: MetricsPage | None = None) -> App:
+class _Answering:
+    """Passes an answer on, and knows how it began."""
+
+    def __init__(self, send: Send, request_id: bytes | None) -> None:
+        self._send, self._request_id = send, request_id
+        self.code = 499  # the client went away
+        self.begun = False
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.code, self.begun = message["status"], True
+            if self._request_id:
+                message["headers"] = [*message["headers"], (b"x-request-id", self._request_id)]
+        await self._send(message)
+
+
+def build_app(core: Core, metrics: MetricsPage | None = None, change: Change | None = None) -> App:
     """The application over a core; see :class:`App`."""
-    return App(core, metrics)
+    return App(core, metrics, change)
+
+
+def _is_open_inference(scope: Scope) -> bool:
+    path: str = scope["path"]
+    return path == PREFIX or path.startswith(PREFIX + "/")
+
+
+def _refusal(scope: Scope, error: Exception) -> ServiceError:
+    refused = refusal(error)
+    lacking = _is_open_inference(scope) and refused.kind is ErrorKind.UNSUPPORTED
+    return unimplemented(refused) if lacking else refused
+
+
+def _counted(scope: Scope) -> tuple[str, str, str, str]:
+    """Model, version, method and protocol of a request to the native API."""
+    served = scope.get(SERVED)
+    operation = scope.get("path_params", {}).get("operation")
+    method = operation if operation in OPERATIONS else "other"
+    model, version = served.metrics.key if served else ("", "")
+    return model, version, method, PROTOCOL if _is_open_inference(scope) else "http"
+
+
+def _allowed_seconds(scope: Scope) -> float | None:
+    """The time that a client gives its request, where it says so."""
+    text = _header(scope, TIMEOUT_HEADER)
+    if text is None:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0.0 < seconds < math.inf:
+        name = TIMEOUT_HEADER.decode()
+        raise invalid(f"expected {name} as a number of seconds, got {text[:32]!r}")
+    return seconds
 
 
 def _request_id(scope: Scope) -> bytes | None:
-    for name, value in scope["headers"]:
-        if name == HEADER:
-            return value if SANE.fullmatch(value) else None
-    return None
+    value = _header(scope, HEADER)
+    return value if value is not None and SANE.fullmatch(value) else None
+
+
+def _header(scope: Scope, wanted: bytes) -> bytes | None:
+    return next((value for name, value in scope["headers"] if name == wanted), None)
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

@@ -29,7 +29,7 @@ _RETRYABLE = {ErrorKind.RATE_LIMITED, ErrorKind.OVERLOADED, ErrorKind.NOT_READY}
 
 
 class HttpError(ServiceError):
-    """A refusal that only HTTP has, with a status of its own (405, 415)."""
+    """A refusal that only HTTP has, with a status of its own (405, 415, 501)."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(ErrorKind.UNSUPPORTED, message)
@@ -49,6 +49,11 @@ def refusal(error: Exception) -> ServiceError:
         )
     log.error("a request failed", exc_info=error)
     return ServiceError(ErrorKind.INTERNAL, "the service failed on this request; its log says why")
+
+
+def unimplemented(error: ServiceError) -> ServiceError:
+    """A refusal as the Open Inference Protocol wants it where a server has not an extension."""
+    return error if isinstance(error, HttpError) else HttpError(501, error.message)
 
 
 def error_response(error: ServiceError) -> Response:

@@ -12,7 +12,7 @@ from pydantic.json_schema import models_json_schema
 
 from exported.manifest import Manifest
 from service.examples import bodies
-from service.http import schemas
+from service.http import expectation, media, openapi_tables, schemas
 from service.http.kinds import KINDS, OPERATIONS
 
 Json = dict[str, Any]
@@ -60,6 +60,12 @@ _DESCRIPTION = (
 )
 
 
+_REFUSED_TYPES = {
+    "406": {"description": "No media type that the client accepts is answered here"},
+    "415": {"description": "The body is of a media type or an encoding that is not read here"},
+}
+
+
 def _paths(manifests: Sequence[Manifest]) -> Json:
     name, version = _identity(next(iter(manifests), None))
     paths: Json = {
@@ -71,11 +77,10 @@ def _paths(manifests: Sequence[Manifest]) -> Json:
     }
     for operation in OPERATIONS:
         known = next((m for m in manifests if operation in m.operations), None)
-        example = None if known is None else bodies(known)[operation]
         name, version = _identity(known)
-        paths[f"/v1/models/{{model}}/{operation}"] = _post(operation, example, [name])
+        paths[f"/v1/models/{{model}}/{operation}"] = _post(operation, known, [name])
         paths[f"/v1/models/{{model}}/versions/{{version}}/{operation}"] = _post(
-            operation, example, [name, version]
+            operation, known, [name, version]
         )
     return paths
 
@@ -86,20 +91,36 @@ def _identity(example: Manifest | None) -> tuple[Json, Json]:
     return _parameter("model", "string", name), _parameter("version", "integer", version)
 
 
-def _post(operation: str, example: Json | None, parameters: list[Json]) -> Json:
+def _post(operation: str, known: Manifest | None, parameters: list[Json]) -> Json:
+    """One operation; the model known to have it gives the examples."""
+    example = {} if known is None else bodies(known)[operation]
     body: Json = {"schema": _any_of(operation, [kind.requests for kind in KINDS.values()])}
-    if example is not None:
-        body["example"] = example
-    answers = [kind.answers for kind in KINDS.values()]
+    content = {media.JSON: body | ({"example": example} if example else {})}
+    responses = _responses(_any_of(operation, [kind.answers for kind in KINDS.values()]))
+    if operation != expectation.NAME:
+        content |= openapi_tables.bodies(known, example)
+        responses["200"]["content"] |= openapi_tables.answers()
+        responses["200"]["headers"] = openapi_tables.headers()
+        parameters = parameters + _queries(operation)
+    refused = {status: responses["default"] | why for status, why in _REFUSED_TYPES.items()}
     return {
         "post": {
             "summary": _SUMMARIES[operation],
             "tags": ["operations"],
             "parameters": parameters,
-            "requestBody": {"required": True, "content": {"application/json": body}},
-            "responses": _responses(_any_of(operation, answers)),
+            # Rows are drawn without a body where the query says how many.
+            "requestBody": {"required": operation != "sample", "content": content},
+            "responses": responses | refused,
         }
     }
+
+
+def _queries(operation: str) -> list[Json]:
+    beside = "Where the body is a table, or there is none; a JSON body has it as a field."
+    return [
+        {"name": name, "in": "query", "description": beside, "schema": _downgraded(schema)}
+        for name, schema in openapi_tables.settings(operation).items()
+    ]
 
 
 def _get(summary: str, schema: Json | None, parameters: list[Json]) -> Json:

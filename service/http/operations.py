@@ -1,26 +1,35 @@
-"""``POST /v1/models/{model}/{operation}``: the body to the model's handler, its result to JSON."""
+"""``POST /v1/models/{model}/{operation}``: the body to the model's handler, and its result back.
+
+The one place that tells media types apart.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
 import orjson
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 
 from service.core import Core
 from service.errors import ErrorKind, ServiceError
-from service.http import expectation
+from service.http import expectation, media, ndjson, query, tables
+from service.http.columns import Columns, flat, layout
+from service.http.gone import unless_gone
 from service.http.kinds import KINDS
-from service.http.parsing import only, read_json
-from service.http.reading import read_call, written
+from service.http.parsing import json_object, only, read_body
+from service.http.reading import Body, read_call, written
+from service.operations.call import Call
+from service.operations.empty import run
 from service.operations.kinds import operation_of
+from service.operations.spec import Operation
+from service.results import Codes
+from service.served_kinds import AnyServed
 
-T = TypeVar("T")
-
-SERVED = "logdet.served"  # where a request's scope remembers its model, for the metrics
+# Where a request's scope remembers its model, for the metrics; or all that they count it by.
+SERVED, COUNTED = "logdet.served", "logdet.counted"
 WATCHED_BYTES = 64 * 1024  # bodies from this size on are dropped when their client goes away
 
 
@@ -44,17 +53,44 @@ class Operations:
         operation = path["operation"]
         served = self._core.find(path["model"], version_of(path), operation)
         request.scope[SERVED] = served
-        body = await read_json(request, self._core.config.limit_body_bytes)
-        only(body, KINDS[type(served)].fields[operation])
         if operation == expectation.NAME:
-            asked = expectation.expectation(served, body)  # type: ignore[arg-type]
-            return json_response(await _unless_gone(request, asked))
+            return await self._expect(request, served)
         spec = operation_of(served, operation)
-        work = spec.run(served, read_call(served, spec, body))
+        kind = media.given(request.headers, media.BODIES)
+        wanted = media.wanted(request.headers, media.ANSWERS, kind)
+        named = {} if wanted == media.JSON else layout(served, spec)
+        call = await self._call(request, served, spec, kind)
+        if wanted == media.NDJSON:
+            failed = self._core.metrics.rejected
+            asked = ndjson.Asked(served, spec, named, lambda refused: failed(refused.kind))
+            return await ndjson.respond(request, asked, call)
+        work = run(spec, served, call)
         # Watching for the client costs more than a small request's own work.
         is_long = spec.is_long or not _is_small(request)
-        answer = await (_unless_gone(request, work) if is_long else work)
-        return json_response(written(served, answer))
+        answer = await (unless_gone(request, work) if is_long else work)
+        if wanted == media.JSON:
+            return json_response(written(served, answer))
+        told = {**served.told(), **answer.told}
+        return await asyncio.to_thread(_table, wanted, told, flat(named, answer), answer.status)
+
+    async def _call(self, request: Request, served: AnyServed, spec: Operation, kind: str) -> Call:
+        """What a request asks, in whatever it is written."""
+        body = await read_body(request, self._core.config.limit_body_bytes)
+        is_bare = not body and spec.takes == "count" and "content-type" not in request.headers
+        if kind != media.JSON or is_bare:
+            settings = query.settings(request.query_params, spec)
+            # Arrow lets other requests go on meanwhile; the parser of JSON does not.
+            return await asyncio.to_thread(tables.read_call, served, spec, kind, body, settings)
+        return read_call(served, spec, _fields(request, served, spec.name, body))
+
+    async def _expect(self, request: Request, served: AnyServed) -> Response:
+        """The one operation whose question and answer are no tables."""
+        kind = media.given(request.headers, (media.JSON,))
+        media.wanted(request.headers, (media.JSON,), kind)
+        body = await read_body(request, self._core.config.limit_body_bytes)
+        fields = _fields(request, served, expectation.NAME, body)
+        asked = expectation.expectation(served, fields)  # type: ignore[arg-type]
+        return json_response(await unless_gone(request, asked))
 
 
 def version_of(path: dict[str, Any]) -> int | None:
@@ -79,26 +115,21 @@ def json_response(content: object) -> Response:
     return Response(body, media_type="application/json")
 
 
+def _fields(request: Request, served: AnyServed, operation: str, body: bytes) -> Body:
+    """The fields of a JSON body, all of them known to the operation."""
+    if request.scope.get("query_string"):
+        query.refuse(request.query_params)
+    fields = json_object(body)
+    only(fields, KINDS[type(served)].fields[operation])
+    return fields
+
+
+def _table(kind: str, told: Mapping[str, object], columns: Columns, status: Codes) -> Response:
+    from service.http.tables_out import respond  # Arrow takes long to import
+
+    return respond(kind, told, columns, status)
+
+
 def _is_small(request: Request) -> bool:
     declared = request.headers.get("content-length", "")
     return declared.isdecimal() and int(declared) < WATCHED_BYTES
-
-
-async def _unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """The result of the work, which is cancelled if the client goes away first."""
-    task = asyncio.ensure_future(work)
-    gone = asyncio.ensure_future(_disconnected(request))
-    try:
-        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise ClientDisconnect
-        return task.result()
-    finally:
-        task.cancel()
-        gone.cancel()
-
-
-async def _disconnected(request: Request) -> None:
-    receive: Callable[[], Awaitable[Any]] = request.receive
-    while (await receive())["type"] != "http.disconnect":
-        pass

@@ -13,27 +13,19 @@ from starlette.requests import Request
 from service.errors import ErrorKind, ServiceError, invalid
 from service.http.errors import HttpError
 
-JSON = "application/json"
 # zlib's window argument: 47 takes gzip and zlib headers alike.
 _INFLATABLE = {"gzip": 47, "x-gzip": 47, "deflate": 47}
 
 
-async def read_json(request: Request, limit_bytes: int) -> dict[str, Any]:
+def json_object(body: bytes) -> dict[str, Any]:
     """The body as a JSON object.
 
     Raises:
-        ServiceError: If it is too large, of another content type, not JSON, or no object.
+        ServiceError: If it is empty, not JSON, or no object.
     """
-    kind = request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
-    if kind != JSON:
-        raise HttpError(415, f"expected content-type {JSON}, got {kind[:64]!r}")
-    body = await _read(request, limit_bytes)
     if not body:
         raise invalid("expected a JSON object as body, got an empty body")
-    try:
-        parsed = _loads(body)
-    except orjson.JSONDecodeError as error:
-        raise invalid(f"expected JSON (null for a missing value), but {error}") from error
+    parsed = loads(body)
     if not isinstance(parsed, dict):
         raise invalid("expected a JSON object as body, got another JSON value")
     return parsed
@@ -61,19 +53,31 @@ def required(body: dict[str, Any], field: str) -> object:
     return body[field]
 
 
-def _loads(body: bytes) -> object:
+def loads(body: bytes) -> object:
+    """The value of a JSON body.
+
+    Raises:
+        ServiceError: If it is not JSON.
+    """
     # Rows are many small lists without cycles: the collector, woken by their number, would walk
     # them again and again, which takes longer than to parse them.
     collecting = gc.isenabled()
     gc.disable()
     try:
         return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise invalid(f"expected JSON (null for a missing value), but {error}") from error
     finally:
         if collecting:
             gc.enable()
 
 
-async def _read(request: Request, limit_bytes: int) -> bytes:
+async def read_body(request: Request, limit_bytes: int) -> bytes:
+    """The whole body, decompressed where its encoding says so.
+
+    Raises:
+        ServiceError: If it is too large, or not compressed as it says.
+    """
     declared = request.headers.get("content-length", "0")
     if declared.isdecimal() and int(declared) > limit_bytes:
         raise _too_large(limit_bytes)

@@ -15,6 +15,7 @@ Handler = Callable[[ServedFlow, Call], Coroutine[Any, Any, Answer]]
 
 LOG_PROB = Output("log_prob")
 DECISION = (Output("p_value", datatype="FP64"), Output("is_anomaly", datatype="BOOL"))
+DECIDED = tuple(output.name for output in DECISION)
 Z = Output("z", "latents")
 LOG_DET = Output("log_det")
 MADE = (Output(ROWS, "features", None), Output("log_prob", datatype="FP64"))
@@ -63,7 +64,7 @@ async def evaluate(served: ServedFlow, call: Call) -> Answer:
     """Rows to all that one run tells of them, or to the columns wanted."""
     offered = {output.name for output in EVALUATE.outputs}
     wanted = offered if call.outputs is None else call.outputs
-    is_decision = not wanted.isdisjoint(output.name for output in DECISION)
+    is_decision = not wanted.isdisjoint(DECIDED)
     x, choice = call.given(), _choice(call)
     if is_decision:
         out, scored = await served.judge(x, call.number("alpha"), choice)

@@ -30,4 +30,4 @@ async def answer(served: AnyServed, name: str, call: Call) -> Answer:
     Raises:
         ServiceError: If the call is refused.
     """
-    return await operation_of(served, name).run(served, call)
+    return await operation_of(served, name).ask(served, call)

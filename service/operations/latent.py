@@ -17,7 +17,7 @@ BOUNDS = (
     "standard_error",
     "effective_sample_size",
 )
-SCORE = (Output("score"), *DECISION)
+SCORE = (Output("score", datatype="FP64"), *DECISION)
 MADE = Output(ROWS, "features", None)
 
 
@@ -116,6 +116,7 @@ VAE_OPERATIONS = {
             tuple(Output(name, datatype="FP64") for name in BOUNDS),
             log_prob_bound,
             is_long=True,
+            by_place="always",
         ),
         Operation(
             "score", "rows", ("alpha", "samples", "seed", "depth"), SCORE, vae_score, is_long=True
@@ -126,6 +127,7 @@ VAE_OPERATIONS = {
             ("seed", "depth"),
             (Output("mean", "latents"), Output("scale", "latents"), Z),
             vae_encode,
+            by_place="seeded",
         ),
         Operation("decode", "latents", (), (MADE,), vae_decode),
         Operation(

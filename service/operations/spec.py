@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from exported.manifest import Manifest
 from service.operations.call import Answer, Call
+from service.served_flow import ServedFlow
+from service.served_kinds import AnyServed
 
 Takes = Literal["rows", "latents", "count"]
 Width = Literal["one", "features", "latents"]
 Type = Literal["FP32", "FP64", "BOOL"]
+ByPlace = Literal["never", "seeded", "always"]
 # Rows in the user's units: as wide as the model's own rows need.
 ROWS = "rows"
 
@@ -52,6 +55,8 @@ class Operation:
         run: Does it.
         conditional: Whether a conditional density takes its context here.
         is_long: Whether a small request may ask for much work.
+        by_place: Whether the noise of a row is that of its place among the rows of the call:
+            never, where a seed is given, always.
     """
 
     name: str
@@ -61,6 +66,30 @@ class Operation:
     run: Callable[[Any, Call], Coroutine[Any, Any, Answer]]
     conditional: bool = False
     is_long: bool = False
+    by_place: ByPlace = "never"
+
+    def is_by_place(self, call: Call) -> bool:
+        """Whether rows of the call would be answered otherwise in parts of it."""
+        is_seeded = call.settings.get("seed") is not None
+        return self.by_place == "always" or (self.by_place == "seeded" and is_seeded)
+
+    async def ask(self, served: AnyServed, call: Call) -> Answer:
+        """What a model of the kind answers.
+
+        Raises:
+            ServiceError: If the call is refused.
+        """
+        return await self.run(served, _widened(served, call) if self.takes == "rows" else call)
+
+
+def _widened(served: AnyServed, call: Call) -> Call:
+    """The call, whose rows may wait beside others of any type."""
+    rows, context = call.rows, call.context
+    if rows is not None:
+        rows = served.model.rules.widened(rows)
+    if context is not None and isinstance(served, ServedFlow):
+        context = served.model.conditioning.rules.widened(context)
+    return replace(call, rows=rows, context=context)
 
 
 def row_type(manifest: Manifest) -> Type:

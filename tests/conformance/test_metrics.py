@@ -71,7 +71,7 @@ def test_the_page_has_every_metric_that_is_promised(api: httpx.Client) -> None:
                 "model_loads",
                 "model_ready",
             ),
-            *("model_info", "provider_info", "build_info"),
+            *("model_info", "provider_info", "build_info", "last_request_timestamp_seconds"),
         )
     }
 

@@ -41,9 +41,11 @@ def test_the_core_counts_every_row_and_run(core: Core) -> None:
     assert value("logdet_rows_total", labels | {"method": "score"}) == 200
     assert value("logdet_row_status_total", labels | {"status": "ok"}) == 199
     assert value("logdet_log_prob_count", labels) == 199
-    assert value("logdet_executions_total", labels) == 4
-    assert value("logdet_batch_rows_sum", labels) == 200
-    assert value("logdet_queue_duration_seconds_count", labels) == 1
+    # Scores, log-densities and latents come of one lane, which the first of them names.
+    lane = labels | {"method": "log_prob"}
+    assert value("logdet_executions_total", lane) == 4
+    assert value("logdet_batch_rows_sum", lane) == 200
+    assert value("logdet_queue_duration_seconds_count", lane) == 1
     assert value("logdet_inflight_requests", {"replica": "0"}) == 0
 
 

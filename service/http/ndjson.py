@@ -1,0 +1,157 @@
+"""Answers of one line a row, sent while the work goes on.
+
+The first line is what holds for all rows, the last one the number of rows, or why there are no
+more. Rows go to work in pieces, of which there are few at a time: a long answer is never whole in
+memory, and others get their turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+from starlette.requests import Request
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from service.errors import ServiceError
+from service.http import media
+from service.http.columns import STATUS, Layout, flat
+from service.http.errors import refusal
+from service.http.gone import unless_gone
+from service.http.reading import names
+from service.operations.call import Answer, Call
+from service.operations.empty import run
+from service.operations.spec import Operation
+from service.served_kinds import AnyServed
+
+PIECE_ROWS = 4096
+AT_WORK = 2  # pieces: one that runs, and the next so that no worker waits for it
+
+Lines = AsyncGenerator[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A call on its way.
+
+    Attributes:
+        served: The model.
+        operation: What is asked of it.
+        layout: Names of the columns.
+        failed: Told of a refusal that comes after the first line.
+    """
+
+    served: AnyServed
+    operation: Operation
+    layout: Layout
+    failed: Callable[[ServiceError], None]
+
+    async def piece(self, call: Call) -> tuple[Answer, bytes]:
+        """The answer to some of the rows, and its lines."""
+        answer = await run(self.operation, self.served, call)
+        return answer, await asyncio.to_thread(_rows, self.layout, answer)
+
+
+async def respond(request: Request, asked: Asked, call: Call) -> StreamingResponse:
+    """The answer, once its first piece is known.
+
+    Raises:
+        ServiceError: If that piece is refused.
+    """
+    lines = _lines(asked, call)
+    first = await unless_gone(request, anext(lines))
+    return _Streamed(request, _ended(first, lines, asked.failed))
+
+
+class _Streamed(StreamingResponse):
+    """Ends its work when the client goes away."""
+
+    def __init__(self, request: Request, lines: Lines) -> None:
+        super().__init__(lines, media_type=media.NDJSON)
+        self._request = request
+        self._lines = lines
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See the ASGI specification."""
+        await unless_gone(self._request, self._all(send))
+
+    async def _all(self, send: Send) -> None:
+        async with aclosing(self._lines):
+            await self.stream_response(send)
+
+
+async def _lines(asked: Asked, call: Call) -> Lines:
+    """All that is answered, piece by piece; the first one with what is told before it."""
+    calls = _pieces(asked.operation, call)
+    tasks: deque[asyncio.Task[tuple[Answer, bytes]]] = deque()
+    rows = 0
+    with asked.served.work.in_flight():
+        try:
+            tasks.extend(asyncio.create_task(asked.piece(part)) for part in islice(calls, AT_WORK))
+            head = asked.served.told()
+            while tasks:
+                answer, lines = await tasks[0]
+                tasks.popleft()
+                tasks.extend(asyncio.create_task(asked.piece(part)) for part in islice(calls, 1))
+                yield lines if rows else _line({**head, **answer.told}) + lines
+                rows += len(answer.status)
+            yield _line({"rows": rows})
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _ended(first: bytes, lines: Lines, failed: Callable[[ServiceError], None]) -> Lines:
+    """The lines, with a refusal as the last one where the work fails on the way."""
+    async with aclosing(lines):
+        yield first
+        try:
+            async for more in lines:
+                yield more
+        except Exception as error:  # the status is sent: only a line can still tell
+            refused = refusal(error)
+            failed(refused)
+            yield _line({"error": refused.message, "kind": refused.kind.value})
+
+
+def _pieces(operation: Operation, call: Call) -> Iterator[Call]:
+    """The call in parts that give its answer row by row, if there are any."""
+    if call.rows is None or operation.is_by_place(call):
+        yield call
+        return
+    rows, context = call.rows, call.context
+    is_shared = context is None or len(context) != len(rows)
+    for start in range(0, max(len(rows), 1), PIECE_ROWS):
+        part = slice(start, start + PIECE_ROWS)
+        given = context if context is None or is_shared else context[part]
+        yield replace(call, rows=rows[part], context=given)
+
+
+def _rows(layout: Layout, answer: Answer) -> bytes:
+    """A line for each row, with the columns of a table; not finite is null."""
+    columns = flat(layout, answer) | {STATUS: np.array(names(answer.status), dtype=object)}
+    keys = (orjson.dumps(name).replace(b"%", b"%%") for name in columns)
+    template = b"{" + b",".join(key + b":%b" for key in keys) + b"}\n"
+    values = zip(*(_texts(column) for column in columns.values()), strict=True)
+    return b"".join(template % row for row in values)
+
+
+def _texts(column: NDArray[Any]) -> list[bytes]:
+    """Each value as JSON: no number, truth value or status holds a comma."""
+    plain = column.tolist() if column.dtype.kind in "bO" else np.ascontiguousarray(column)
+    text = orjson.dumps(plain, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1]
+    return text.split(b",") if text else []
+
+
+def _line(content: object) -> bytes:
+    return orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY) + b"\n"

@@ -1,0 +1,196 @@
+"""Inference as the protocol has it: named tensors in, the named tensors asked for out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.core import Core
+from service.deadline import within
+from service.errors import ServiceError, invalid
+from service.metrics import own_version
+from service.oip import tensors
+from service.oip.messages import (
+    InferAnswer,
+    InferRequest,
+    InputTensor,
+    ModelSpec,
+    OutputTensor,
+    Parameter,
+    Parameters,
+)
+from service.oip.models import COUNT, STATUS, Models, Target, tensor_of
+from service.operations.call import Answer, Call
+from service.operations.empty import run as ask
+from service.operations.spec import ROWS
+from service.results import Floats
+
+# What is told to be there; clients begin to use an extension when they see it.
+EXTENSIONS = (
+    "binary_tensor_data",
+    "model_configuration",
+    "model_repository",
+    "parameters",
+    "schedule_policy",
+    "statistics",
+)
+# Of the protocol and its extensions; the first bounds the time, the others mean nothing here.
+TIMEOUT = "timeout"
+RESERVED = frozenset(
+    {TIMEOUT, "priority", "headers", "binary_data_output", "content_type"}
+    | {"sequence_id", "sequence_start", "sequence_end"}
+)
+_FRACTIONS = frozenset({"alpha", "temperature"})
+
+
+class Inference:
+    """Answers about models, of whichever transport.
+
+    Args:
+        core: Does the work.
+    """
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self.models = Models(core)
+
+    def server(self) -> dict[str, Any]:
+        """Metadata of the server."""
+        return {"name": "logdet", "version": own_version(), "extensions": list(EXTENSIONS)}
+
+    def live(self) -> bool:
+        """Whether requests can be answered at all, which asking proves."""
+        return True
+
+    def ready(self) -> bool:
+        """Whether every model that was loaded can be asked."""
+        return self._core.is_ready
+
+    def is_ready(self, model: str, version: str = "") -> bool:
+        """Whether a model can be asked.
+
+        Raises:
+            ServiceError: ``not_found`` if there is none, ``not_ready`` while none can be.
+        """
+        return self.models.find(model, version) is not None
+
+    def spec(self, model: str, version: str = "") -> ModelSpec:
+        """See :meth:`Models.spec`."""
+        return self.models.spec(model, version)
+
+    def counted(self, model: str, version: str = "") -> tuple[str, str, str]:
+        """Model, version and method as metrics name them; empty and ``other`` of no model."""
+        try:
+            target = self.models.find(model, version)
+        except ServiceError:
+            return "", "", "other"
+        return *target.served.metrics.key, target.methods[-1]  # type: ignore[return-value]
+
+    async def infer(self, request: InferRequest) -> InferAnswer:
+        """Answer a request.
+
+        Raises:
+            ServiceError: If it is refused.
+        """
+        target = self.models.find(request.model, request.version)
+        wanted = _wanted(target, request.outputs)
+        call = _call(target, request, frozenset(wanted))
+        async with within(_seconds(request.parameters)):
+            answer = await ask(target.operation, target.served, call)
+        told = {"density": target.manifest.density, **answer.told}
+        return InferAnswer(
+            model=request.model,
+            version=str(target.manifest.version),
+            outputs=tuple(_output(target, answer, name) for name in wanted),
+            parameters={name: value for name, value in told.items() if value is not None},
+            id=request.id,
+        )
+
+
+def _wanted(target: Target, asked: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of the outputs to give, in order."""
+    offered = target.outputs()
+    for name in asked:
+        if name not in offered:
+            listed = ", ".join(offered)
+            raise invalid(f"{target.name} has no output {name[:64]!r}; it has: {listed}")
+    return asked or tuple(offered)
+
+
+def _call(target: Target, request: InferRequest, outputs: frozenset[str]) -> Call:
+    given = _given(target, request.inputs)
+    settings = _settings(target, request.parameters)
+    columns = frozenset(ROWS if name == "x" else name for name in outputs)
+    context = None
+    if "context" in given:
+        context = tensors.as_rows("context", given["context"], target.context())
+    if target.operation.takes == "count":
+        return Call(None, context, {**settings, COUNT: _count(given[COUNT])}, columns)
+    rows = tensors.as_rows(target.input, given[target.input], target.columns())
+    return Call(rows, context, settings, columns)
+
+
+def _given(target: Target, inputs: tuple[InputTensor, ...]) -> dict[str, NDArray[Any]]:
+    """The inputs by name: each that the model takes, once."""
+    expected = [spec.name for spec in target.inputs()]
+    given = {tensor.name: tensor.array for tensor in inputs}
+    names = [tensor.name for tensor in inputs]
+    if sorted(names) != sorted(expected):
+        got = ", ".join(name[:64] for name in names[:8]) or "none"
+        raise invalid(f"expected the inputs {', '.join(expected)} of {target.name}, got {got}")
+    return given
+
+
+def _settings(target: Target, parameters: Parameters) -> Mapping[str, object]:
+    known = [name for name in target.operation.settings if name != COUNT]
+    settings = {}
+    for name, value in parameters.items():
+        if name in RESERVED or name.startswith("triton_"):
+            continue
+        if name not in known:
+            listed = ", ".join(known) or "none"
+            raise invalid(f"unknown parameter {name[:64]!r} of {target.name}; known: {listed}")
+        settings[name] = _number(name, value)
+    return settings
+
+
+def _number(name: str, value: Parameter) -> object:
+    """A parameter; text is read as a number, because some clients can send nothing else."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return float(value) if name in _FRACTIONS else int(value)
+    except ValueError:
+        return value
+
+
+def _seconds(parameters: Parameters) -> float | None:
+    """The time that a request allows itself, which the protocol tells in microseconds."""
+    value = parameters.get(TIMEOUT, 0)
+    if type(value) is not int or value < 0:
+        raise invalid(f"expected {TIMEOUT!r} in whole microseconds, got {str(value)[:64]!r}")
+    return value / 1e6 if value else None
+
+
+def _count(array: NDArray[Any]) -> int:
+    if array.size != 1 or array.dtype.kind not in "iu":
+        raise invalid(
+            f"expected {COUNT!r} to be one whole number, got {array.dtype} of shape "
+            f"{list(array.shape)}"
+        )
+    return int(array.reshape(-1)[0])
+
+
+def _output(target: Target, answer: Answer, name: str) -> OutputTensor:
+    if name == STATUS:
+        return OutputTensor(STATUS, "UINT8", np.ascontiguousarray(answer.status, np.uint8))
+    spec = target.outputs()[name]
+    column = next(array for key, array in answer.columns.items() if tensor_of(key) == name)
+    if isinstance(column, np.ma.MaskedArray):
+        column = column.filled(fill_value=False)  # what is not decided has no p_value either
+    with np.errstate(over="ignore"):  # as infinite as float32 has it
+        values: Floats = np.ascontiguousarray(column, tensors.DTYPES[spec.datatype])
+    return OutputTensor(name, spec.datatype, values)

@@ -1,0 +1,193 @@
+"""The models of the protocol: every bundle, and its further operations under names of their own.
+
+``NAME`` takes rows and tells of them what one run gives; ``NAME.sample``, ``NAME.decode`` and the
+like are the operations that it has beside that.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from exported.kinds import FlowManifest
+from exported.manifest import Manifest
+from service.core import Core
+from service.errors import ErrorKind, ServiceError
+from service.oip.messages import ModelSpec, TensorSpec
+from service.operations import flow
+from service.operations.kinds import BY_KIND
+from service.operations.spec import ROWS, Operation, row_type
+from service.results import STATUSES
+from service.served_flow import ServedFlow
+from service.served_kinds import AnyServed
+
+MAIN = "score"
+COUNT = "n"
+STATUS = "status"
+# Operations of flows whose answers one run gives, and the columns that are theirs.
+_OF_ONE_RUN = {"log_prob": ("log_prob",), "encode": ("z", "log_det"), "score": flow.DECIDED}
+_INPUTS = {"rows": "x", "latents": "z", "count": COUNT}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A model of the protocol.
+
+    Attributes:
+        name: As the protocol names it.
+        served: The model behind it.
+        operation: What it does.
+        methods: Operations, as metrics count them, whose requests are this model's.
+    """
+
+    name: str
+    served: AnyServed
+    operation: Operation
+    methods: tuple[str, ...]
+
+    @property
+    def manifest(self) -> Manifest:
+        """Of the bundle."""
+        manifest: Manifest = self.served.model.manifest
+        return manifest
+
+    @property
+    def input(self) -> str:
+        """Name of the tensor that it takes."""
+        return _INPUTS[self.operation.takes]
+
+    def columns(self) -> tuple[str, ...]:
+        """Names of the values of a row of that tensor."""
+        return self.served.latents if self.operation.takes == "latents" else self.served.columns
+
+    def context(self) -> tuple[str, ...]:
+        """Names of the values of a row of context; none where it takes no context."""
+        if not isinstance(self.served, ServedFlow):
+            return ()
+        return self.served.model.conditioning.names
+
+    def outputs(self) -> dict[str, TensorSpec]:
+        """Tensors of its answer by name, in order."""
+        specs = {}
+        for output in self.operation.outputs:
+            name, values = tensor_of(output.name), output.values(self.manifest)
+            shape = (-1,) if values is None else (-1, values)
+            specs[name] = TensorSpec(name, output.type_of(self.manifest), shape)
+        return {**specs, STATUS: TensorSpec(STATUS, "UINT8", (-1,))}
+
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """Tensors that it takes."""
+        if self.operation.takes == "count":
+            first = TensorSpec(COUNT, "INT64", (1,))
+        else:
+            type_ = row_type(self.manifest) if self.operation.takes == "rows" else "FP32"
+            first = TensorSpec(self.input, type_, (-1, len(self.columns())))
+        if not self.context():
+            return (first,)
+        return first, TensorSpec("context", "FP64", (-1, len(self.context())))
+
+
+class Models:
+    """Finds them.
+
+    Args:
+        core: Knows the bundles.
+    """
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    def find(self, model: str, version: str = "") -> Target:
+        """A model by its name in the protocol.
+
+        Raises:
+            ServiceError: ``not_found`` if there is none, ``not_ready`` while none can be.
+        """
+        name, _, operation = model.partition(".")
+        served = self._core.find(name, _version(version))
+        offered = targets_of(served)
+        if operation not in offered:
+            listed = ", ".join(f"{name}.{one}" if one else name for one in offered)
+            raise ServiceError(
+                ErrorKind.NOT_FOUND, f"no model is named {model[:64]!r}; {name} has: {listed}"
+            )
+        return offered[operation]
+
+    def all(self) -> list[Target]:
+        """Every model in every version, by name."""
+        found: list[Target] = []
+        for loaded in self._core.catalogue.all():
+            served = self._core.find(loaded.manifest.name, loaded.manifest.version)
+            found.extend(targets_of(served).values())
+        return found
+
+    def spec(self, model: str, version: str = "") -> ModelSpec:
+        """What a model says about itself.
+
+        Raises:
+            ServiceError: As :meth:`find`.
+        """
+        target = self.find(model, version)
+        manifest = target.manifest
+        versions = (version,) if version else self._core.catalogue.models[manifest.name]
+        return ModelSpec(
+            name=target.name,
+            versions=tuple(map(str, versions)),
+            inputs=target.inputs(),
+            outputs=tuple(target.outputs().values()),
+            properties=_properties(manifest),
+            batched=target.operation.takes != "count",
+        )
+
+
+def targets_of(served: AnyServed) -> Mapping[str, Target]:
+    """The models of the protocol behind one bundle, by operation; the main one has none."""
+    manifest: Manifest = served.model.manifest
+    name, by_name = manifest.name, BY_KIND[type(served)]
+    if isinstance(served, ServedFlow):
+        main, methods = _everything(manifest), tuple(_OF_ONE_RUN)
+    else:
+        main, methods = by_name[MAIN], (MAIN,)
+    others = [one for one in manifest.operations if one in by_name and one not in methods]
+    targets = {one: Target(f"{name}.{one}", served, by_name[one], (one,)) for one in others}
+    return {"": Target(name, served, main, methods), **targets}
+
+
+def tensor_of(column: str) -> str:
+    """Name of the tensor of a column."""
+    return "x" if column == ROWS else column
+
+
+def _everything(manifest: Manifest) -> Operation:
+    """All that one run of a flow tells and its manifest offers."""
+    offered = {
+        column
+        for operation, columns in _OF_ONE_RUN.items()
+        if operation in manifest.operations
+        for column in columns
+    }
+    outputs = tuple(output for output in flow.EVALUATE.outputs if output.name in offered)
+    return replace(flow.EVALUATE, outputs=outputs)
+
+
+def _properties(manifest: Manifest) -> dict[str, str]:
+    told = {
+        "family": manifest.family,
+        "density": manifest.density,
+        "features": json.dumps([feature.name for feature in manifest.features]),
+        STATUS: ", ".join(f"{code} {word}" for code, word in enumerate(STATUSES)),
+    }
+    if manifest.context_features:
+        told["context"] = json.dumps([feature.name for feature in manifest.context_features])
+    if isinstance(manifest, FlowManifest):
+        told["density_tolerance"] = f"{manifest.density_tolerance:g}"
+    return told
+
+
+def _version(text: str) -> int | None:
+    if not text:
+        return None
+    if not (text.isascii() and text.isdecimal() and len(text) <= 10):
+        raise ServiceError(ErrorKind.NOT_FOUND, f"expected a version number, got {text[:64]!r}")
+    return int(text)

@@ -1,0 +1,46 @@
+"""perf_analyzer, the stock load generator of Triton's clients, completes against the service."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PERF = Path(sys.executable).with_name("perf_analyzer")
+
+
+@pytest.fixture(scope="module")
+def libraries() -> dict[str, str]:
+    """The environment in which it finds what it is linked against."""
+    found = importlib.util.find_spec("nvidia.cuda_runtime")
+    if not PERF.exists() or found is None or not found.submodule_search_locations:
+        pytest.skip("perf_analyzer or the CUDA runtime that it is linked against is not installed")
+    folder = Path(next(iter(found.submodule_search_locations))) / "lib"
+    environ = os.environ | {"LD_LIBRARY_PATH": str(folder)}
+    linked = subprocess.run(["ldd", PERF], env=environ, capture_output=True, text=True)
+    if missing := re.findall(r"(\S+) => not found", linked.stdout):
+        pytest.skip(f"perf_analyzer lacks {missing[0]}, a package of the system")
+    return environ
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+@pytest.mark.parametrize("rows", [1, 4])
+def test_it_completes(
+    engine: str, grpc_engine: str, libraries: dict[str, str], protocol: str, rows: int
+) -> None:
+    address = engine.removeprefix("http://") if protocol == "http" else grpc_engine
+    command = [PERF, "-m", "gauss", "-u", address, "-i", protocol, "-b", str(rows)]
+    # Stable enough is what a busy machine can be; that it ends well is what is asked here.
+    steady = ["--measurement-interval", "3000", "--stability-percentage", "95", "-r", "5"]
+    run = subprocess.run([*command, *steady], env=libraries, capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout + run.stderr
+    count = re.search(r"Successful request count: (\d+)", run.stdout)
+    assert count is not None
+    assert int(count[1]) > 100
+    assert re.search(rf"Inference count: {rows * int(count[1])}\b", run.stdout)
