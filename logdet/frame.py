@@ -36,10 +36,13 @@ class Frame:
 
 
 def pixel_names(image: Image) -> tuple[str, ...]:
-    """The columns of an image, row after row, with the channels of a pixel together."""
+    """The columns of an image, row after row, with the channels of a pixel together.
+
+    As scikit-learn names those of its digits.
+    """
     height, width, channels = image
     return tuple(
-        f"p_{row}_{column}" + (f"_{channel}" if channels > 1 else "")
+        f"pixel_{row}_{column}" + (f"_{channel}" if channels > 1 else "")
         for row in range(height)
         for column in range(width)
         for channel in range(channels)

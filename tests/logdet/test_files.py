@@ -227,17 +227,17 @@ def test_images_are_tables_of_pixels_and_of_what_is_known_of_each(tmp_path: Path
     np.savez(tmp_path / "rows.npz", x=x, **known)
     table = read_table(tmp_path / "rows.npz")
     assert table.image == (2, 2, 3)
-    assert table.names[:4] == ("p_0_0_0", "p_0_0_1", "p_0_0_2", "p_0_1_0")
-    assert table.names[-2:] == ("p_1_1_2", "label")
+    assert table.names[:4] == ("pixel_0_0_0", "pixel_0_0_1", "pixel_0_0_2", "pixel_0_1_0")
+    assert table.names[-2:] == ("pixel_1_1_2", "label")
     assert table.values[1].tolist() == [*range(12, 24), 8]
     assert read_table(tmp_path / "rows.npz", drop=frozenset({"label"})).image == (2, 2, 3)
-    assert read_table(tmp_path / "rows.npz", drop=frozenset({"p_0_0_0"})).image is None
+    assert read_table(tmp_path / "rows.npz", drop=frozenset({"pixel_0_0_0"})).image is None
 
 
 def test_grey_images_have_no_channel_in_their_names(tmp_path: Path) -> None:
     np.savez(tmp_path / "rows.npz", data=np.zeros((3, 1, 2)))
     table = read_table(tmp_path / "rows.npz")
-    assert (table.names, table.image) == (("p_0_0", "p_0_1"), (1, 2, 1))
+    assert (table.names, table.image) == (("pixel_0_0", "pixel_0_1"), (1, 2, 1))
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(

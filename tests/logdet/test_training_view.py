@@ -57,7 +57,7 @@ def test_a_version_beside_others_is_announced(
 
 
 def test_a_pipe_is_told_that_publishing_has_begun(capsys: pytest.CaptureFixture[str]) -> None:
-    with publishing(1, 1):
+    with publishing(Recipe(name="t"), FitState(epoch=1, best_epoch=1)):
         assert capsys.readouterr().out == (
             "fit done after 1 epoch, the best was 1\n"
             "exporting, measuring, calibrating, verifying\n"
@@ -152,7 +152,10 @@ def test_an_archive_of_images_stays_one(tmp_path: Path) -> None:
     path = tmp_path / "rows.npz"
     np.savez(path, x=np.zeros((3, 2, 2), np.uint8), label=np.arange(3))
     table, _ = load_data(Recipe(name="t", drop=frozenset({"label"})), path)
-    assert (table.image, table.columns) == ((2, 2, 1), ("p_0_0", "p_0_1", "p_1_0", "p_1_1"))
+    assert (table.image, table.columns) == (
+        (2, 2, 1),
+        ("pixel_0_0", "pixel_0_1", "pixel_1_0", "pixel_1_1"),
+    )
     assert load_data(read_recipe("digits"), None)[0].image == (8, 8, 1)
 
 
@@ -178,9 +181,9 @@ def test_ctrl_c_before_the_first_epoch_does_not_point_at_an_earlier_run(
 ) -> None:
     checkpoint = tmp_path / "checkpoint.pt"
     checkpoint.touch()
-    _explain_interruption(checkpoint, FitState())
+    _explain_interruption(checkpoint, FitState(), "epoch")
     assert "nothing was kept" in capsys.readouterr().err
-    _explain_interruption(checkpoint, FitState(parameters={"w": torch.zeros(1)}))
+    _explain_interruption(checkpoint, FitState(parameters={"w": torch.zeros(1)}), "epoch")
     assert "--resume goes on" in capsys.readouterr().err
 
 
