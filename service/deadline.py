@@ -16,10 +16,13 @@ async def within(seconds: float | None) -> AsyncIterator[None]:
     Raises:
         ServiceError: ``deadline``.
     """
+    limit = asyncio.timeout(seconds)
     try:
-        async with asyncio.timeout(seconds):
+        async with limit:
             yield
     except TimeoutError as error:
+        if not limit.expired():
+            raise
         raise ServiceError(
             ErrorKind.DEADLINE, f"no answer within the {seconds:g} s that the request allows"
         ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 
 import orjson
 from starlette.exceptions import HTTPException
@@ -31,9 +32,11 @@ _RETRYABLE = {ErrorKind.RATE_LIMITED, ErrorKind.OVERLOADED, ErrorKind.NOT_READY}
 class HttpError(ServiceError):
     """A refusal that only HTTP has, with a status of its own (405, 415, 501)."""
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(
+        self, status: int, message: str, headers: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(ErrorKind.UNSUPPORTED, message)
-        self.status = status
+        self.status, self.headers = status, headers or {}
 
 
 def refusal(error: Exception) -> ServiceError:
@@ -42,7 +45,8 @@ def refusal(error: Exception) -> ServiceError:
         return error
     if isinstance(error, HTTPException) and error.status_code == 405:
         allowed = (error.headers or {}).get("Allow", "another method")
-        return HttpError(405, f"this path does not take that method; it takes {allowed}")
+        told = f"this path does not take that method; it takes {allowed}"
+        return HttpError(405, told, {"allow": allowed})
     if isinstance(error, HTTPException) and error.status_code == 404:
         return ServiceError(
             ErrorKind.NOT_FOUND, "nothing is at this path; GET /openapi.json lists every path"
@@ -58,7 +62,10 @@ def unimplemented(error: ServiceError) -> ServiceError:
 
 def error_response(error: ServiceError) -> Response:
     """The JSON answer to a refusal."""
-    status = error.status if isinstance(error, HttpError) else STATUS[error.kind]
-    headers = {"retry-after": str(RETRY_AFTER_S)} if error.kind in _RETRYABLE else None
+    status, headers = STATUS[error.kind], dict[str, str]()
+    if isinstance(error, HttpError):
+        status, headers = error.status, dict(error.headers)
+    if error.kind in _RETRYABLE:
+        headers["retry-after"] = str(RETRY_AFTER_S)
     body = orjson.dumps({"error": error.message, "kind": error.kind.value})
     return Response(body, status, headers, "application/json")

@@ -73,9 +73,12 @@ def test_every_ray_container_has_the_environment_of_the_profile(ray_service: Any
 
 
 def test_every_ray_container_shows_the_port_of_the_api(ray_service: Any) -> None:
-    assert serve_config(ray_service)["http_options"]["port"] == API_PORT
+    config = serve_config(ray_service)
+    assert config["http_options"]["port"] == API_PORT
+    assert config["applications"][0]["args"]["grpc_port"] == API_PORT + 1
     for container in containers(ray_service):
         assert {"name": "serve", "containerPort": API_PORT} in container["ports"]
+        assert {"name": "grpc", "containerPort": API_PORT + 1} in container["ports"]
 
 
 def test_every_ray_container_is_unprivileged_and_bounded(ray_service: Any) -> None:

@@ -499,7 +499,7 @@ def test_the_document_tells_of_tables(app: App) -> None:
     types = {CSV["content-type"], ARROW["content-type"], "application/json"}
     assert set(post_["requestBody"]["content"]) == types
     assert set(post_["responses"]["200"]["content"]) == types | {"application/x-ndjson"}
-    assert {"406", "415", "default"} <= set(post_["responses"])
+    assert {"400", "404", "406", "413", "415", "503", "504"} <= set(post_["responses"])
     example = post_["requestBody"]["content"]["text/csv"]["example"]
     model = post_["parameters"][0]["schema"]["example"]
     answered(post(app, f"{model}/log_prob", example.encode(), CSV))

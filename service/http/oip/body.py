@@ -58,12 +58,12 @@ def read_body(model: str, version: str, body: bytes, header_length: str | None) 
         ServiceError: ``invalid_input``.
     """
     length = len(body) if header_length is None else _length(header_length, len(body))
-    content = _object(loads(body[:length]), "the request")
+    content = json_object(loads(body[:length]), "the request")
     parameters = _parameters(content, "the request")
     raw = _Raw(memoryview(body)[length:])
     inputs = tuple(_input(entry, raw) for entry in _entries(content, "inputs"))
     raw.end()
-    outputs = _entries(content, "outputs") if content.get("outputs") else []
+    outputs = [] if content.get("outputs") in (None, []) else _entries(content, "outputs")
     names = tuple(_text(entry, "name", "an output") for entry in outputs)
     identity = content.get("id", "")
     if not isinstance(identity, str):
@@ -176,7 +176,7 @@ def _entries(content: Json, field_name: str) -> list[Json]:
     value = content.get(field_name)
     if not isinstance(value, list) or not value:
         raise invalid(f"expected {field_name!r} as a list of tensors")
-    return [_object(entry, f"an entry of {field_name!r}") for entry in value]
+    return [json_object(entry, f"an entry of {field_name!r}") for entry in value]
 
 
 def _parameters(content: Json, what: str) -> Parameters:
@@ -190,7 +190,12 @@ def _parameters(content: Json, what: str) -> Parameters:
     return value
 
 
-def _object(value: object, what: str) -> Json:
+def json_object(value: object, what: str) -> Json:
+    """A value that must be an object.
+
+    Raises:
+        ServiceError: ``invalid_input`` if it is something else.
+    """
     if not isinstance(value, dict):
         raise invalid(f"expected {what} to be a JSON object")
     return value

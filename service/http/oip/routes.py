@@ -10,9 +10,16 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from service.core import Core
-from service.errors import ErrorKind, ServiceError
+from service.errors import ErrorKind, ServiceError, invalid
 from service.http.gone import unless_gone
-from service.http.oip.body import HEADER_LENGTH, Asked, read_body, read_raw, write_body
+from service.http.oip.body import (
+    HEADER_LENGTH,
+    Asked,
+    json_object,
+    read_body,
+    read_raw,
+    write_body,
+)
 from service.http.operations import COUNTED, json_response
 from service.http.parsing import loads
 from service.http.parsing import read_body as read_bytes
@@ -127,7 +134,10 @@ class OpenInference:
     async def index(self, request: Request) -> Response:
         """Every version of every model, and whether it serves."""
         asked = await _optional_json(request, self._core.config.limit_body_bytes)
-        entries = self._repository.index(ready_only=asked.get("ready") is True)
+        ready = asked.get("ready")
+        if not isinstance(ready, bool | None):
+            raise invalid("expected 'ready' to be true or false")
+        entries = self._repository.index(ready_only=ready is True)
         return json_response(
             [
                 {"name": e.name, "version": e.version, "state": e.state, "reason": e.reason}
@@ -139,8 +149,8 @@ class OpenInference:
         """Load a model as it is on disk now."""
         model, _ = _of(request)
         asked = await _optional_json(request, self._core.config.limit_body_bytes)
-        parameters = asked.get("parameters")
-        await self._repository.load(model, parameters if isinstance(parameters, dict) else ())
+        parameters = asked.get("parameters") or {}
+        await self._repository.load(model, json_object(parameters, "'parameters'"))
         return json_response({"name": model, "load": True})
 
     async def unload(self, request: Request) -> Response:
@@ -158,8 +168,7 @@ def _of(request: Request) -> tuple[str, str]:
 
 async def _optional_json(request: Request, limit_bytes: int) -> dict[str, object]:
     body = await read_bytes(request, limit_bytes)
-    content = loads(body) if body else {}
-    return content if isinstance(content, dict) else {}
+    return json_object(loads(body), "the request") if body else {}
 
 
 async def _answered(request: Request, answer: InferAnswer, asked: Asked) -> Response:

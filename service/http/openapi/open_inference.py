@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from pydantic import BaseModel
 
 from exported.manifest import Manifest
 from service.http.oip import schemas
+from service.http.openapi.parts import OF_A_BODY, Json, parameter, ref, responses
 
-Json = dict[str, Any]
 TAG = "open inference protocol"
 MODELS: tuple[type[BaseModel], ...] = (
     schemas.IndexBody,
@@ -52,8 +51,8 @@ def paths(manifests: Sequence[Manifest]) -> Json:
     """
     found: Json = {path: {"get": _operation(*what, [])} for path, what in _SERVER.items()}
     example = next(iter(manifests), None)
-    name = _parameter("model", "string", None if example is None else example.name)
-    version = _parameter("version", "integer", None if example is None else example.version)
+    name = parameter("model", "string", None if example is None else example.name)
+    version = parameter("version", "integer", None if example is None else example.version)
     of_a_model = "/v2/models/{model}"
     for base, given in (
         (of_a_model, [name]),
@@ -61,12 +60,12 @@ def paths(manifests: Sequence[Manifest]) -> Json:
     ):
         for end, what in _MODEL.items():
             found[base + end] = {"get": _operation(*what, given)}
-        infer = _operation("Tensors to tensors", schemas.InferAnswer, given)
+        infer = _operation("Tensors to tensors", schemas.InferAnswer, given, 501, *OF_A_BODY)
         infer |= _body(schemas.InferBody, None if example is None else infer_example(example))
         found[base + "/infer"] = {"post": infer}
     found["/v2/repository/index"] = {"post": _index()}
     for action, answer in (("load", schemas.Loaded), ("unload", schemas.Unloaded)):
-        change = _operation(f"{action.capitalize()} a model", answer, [name])
+        change = _operation(f"{action.capitalize()} a model", answer, [name], 501, *OF_A_BODY)
         path = f"/v2/repository/models/{{model}}/{action}"
         found[path] = {"post": change | _body(schemas.LoadBody, None, required=False)}
     return found
@@ -85,29 +84,26 @@ def infer_example(manifest: Manifest) -> Json:
 
 
 def _index() -> Json:
-    listed = _operation("Every version of every model", schemas.IndexEntry, [])
+    listed = _operation("Every version of every model", schemas.IndexEntry, [], *OF_A_BODY)
     content = listed["responses"]["200"]["content"]["application/json"]
     content["schema"] = {"type": "array", "items": content["schema"]}
     return listed | _body(schemas.IndexBody, None, required=False)
 
 
-def _operation(summary: str, answer: type[BaseModel], parameters: list[Json]) -> Json:
-    content = {"application/json": {"schema": _ref(answer)}}
-    responses = {"200": {"description": "The answer", "content": content}}
-    return {"summary": summary, "tags": [TAG], "parameters": parameters, "responses": responses}
+def _operation(
+    summary: str, answer: type[BaseModel], parameters: list[Json], *refused: int
+) -> Json:
+    content = {"application/json": {"schema": ref(answer)}}
+    return {
+        "summary": summary,
+        "tags": [TAG],
+        "parameters": parameters,
+        "responses": responses(content, *refused),
+    }
 
 
 def _body(schema: type[BaseModel], example: Json | None, *, required: bool = True) -> Json:
-    content: Json = {"schema": _ref(schema)}
+    content: Json = {"schema": ref(schema)}
     if example is not None:
         content["example"] = example
     return {"requestBody": {"required": required, "content": {"application/json": content}}}
-
-
-def _parameter(name: str, kind: str, example: str | int | None) -> Json:
-    schema = {"type": kind} | ({} if example is None else {"example": example})
-    return {"name": name, "in": "path", "required": True, "schema": schema}
-
-
-def _ref(model: type[BaseModel]) -> Json:
-    return {"$ref": f"#/components/schemas/{model.__name__}"}
