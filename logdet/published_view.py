@@ -14,26 +14,71 @@ from logdet.training_view import console_of_names
 if TYPE_CHECKING:
     from exported.accuracy import ErrorSummary, StepChoices
     from exported.bounds import DepthChoices
+    from training.evidence import Evidence
     from training.run import Published
 
 Row = tuple[str, str]
+# Share of the draws that importance weights must be worth for their mean to be trusted.
+FEW_DRAWS = 0.01
 
 
 def show_published(published: Published, checkpoint: Path) -> None:
     """Print the short table of a finished run."""
     manifest = published.manifest
     grid = Table(box=None, pad_edge=False, show_header=False)
-    for row in (*_held_out(manifest), *_separated(published), *_measured(manifest)):
+    for row in (*_fitted(published), *_measured(manifest)):
         grid.add_row(*row)
     grid.add_row("file size", f"{_size(published):,} bytes")
-    epochs = f"{counted(published.epochs, 'epoch', 'epochs')}, best {published.best_epoch}"
-    seconds = f"{manifest.provenance.training_seconds:.1f} ({epochs})"
+    seconds = f"{manifest.provenance.training_seconds:.1f} ({_length(published)})"
     grid.add_row("seconds of the fit", seconds)
     console = console_of_names()
     console.print(f"published {manifest.name}/{manifest.version} in {published.folder}")
     console.print(grid)
     console.print(f"checkpoint {checkpoint}", soft_wrap=True)
-    console.print(f"next: logdet score {manifest.name} FILE", highlight=False)
+    console.print(f"next: logdet {_next(published)}", highlight=False)
+
+
+def _fitted(published: Published) -> list[Row]:
+    """How good the model is: about the rows it was fitted to, or the energy."""
+    from training.evaluate import Separation
+    from training.evidence import Evidence
+
+    match published.told:
+        case Evidence() as evidence:
+            return _normaliser(evidence)
+        case Separation() as found:
+            area = f"{found.auroc:.4f} of {found.anomalies:,} rows"
+            return [*_held_out(published.manifest), ("AUROC, labelled anomalies", area)]
+    return _held_out(published.manifest)
+
+
+def _normaliser(evidence: Evidence) -> list[Row]:
+    """What the draws tell of the integral Z of exp(-energy), and how far that can be trusted."""
+    estimate = f"{evidence.log_normaliser:.4f} ± {evidence.standard_error:.4f} nats"
+    bound = f"{evidence.bound:.4f} ± {evidence.bound_standard_error:.4f} nats"
+    size, draws = evidence.effective_sample_size, evidence.draws
+    few = "" if size >= FEW_DRAWS * draws else ": too few to trust the estimate"
+    return [
+        ("log normaliser, estimate", f"{estimate}, by importance weights"),
+        ("  effective sample size", f"{size:,.0f} of {draws:,} draws{few}"),
+        ("  lower bound", f"{bound}, mean of -E - log q"),
+    ]
+
+
+def _length(published: Published) -> str:
+    from training.evidence import Evidence
+
+    if isinstance(published.told, Evidence):
+        return counted(published.epochs, "step", "steps")
+    return f"{counted(published.epochs, 'epoch', 'epochs')}, best {published.best_epoch}"
+
+
+def _next(published: Published) -> str:
+    from training.evidence import Evidence
+
+    name = published.manifest.name
+    drawn = isinstance(published.told, Evidence)
+    return f"sample {name} -n 1000 -o FILE" if drawn else f"score {name} FILE"
 
 
 def _held_out(manifest: AnyManifest) -> list[Row]:
@@ -82,13 +127,6 @@ def _measured(manifest: AnyManifest) -> list[Row]:
         case AutoencoderManifest(accuracy=back):
             error = _summary(back.reconstruction_error, "deviations")
             return [("onnxruntime vs float64", error)]
-
-
-def _separated(published: Published) -> list[Row]:
-    if published.separation is None:
-        return []
-    found = published.separation
-    return [("AUROC, labelled anomalies", f"{found.auroc:.4f} of {found.anomalies:,} rows")]
 
 
 def _a_pixel(bits: float | None, least: str) -> list[Row]:

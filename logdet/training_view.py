@@ -16,7 +16,9 @@ from exported.bundle import versions
 from logdet.text import counted, some
 
 if TYPE_CHECKING:
+    from training.checkpoint import FitState
     from training.columns import Column
+    from training.energy import Target
     from training.fit import EpochReport
     from training.prepared import Prepared
     from training.recipes import Recipe
@@ -46,6 +48,16 @@ def show_columns(prepared: Prepared, source: str) -> None:
         console.print(f"and {len(columns) - len(listed)} columns without remarks")
 
 
+def show_target(target: Target) -> None:
+    """Print what is fitted where there are no rows."""
+    features = counted(len(target.features), "feature", "features")
+    console_of_names().print(
+        f"energy {target.named} of {features} ({', '.join(target.features)}), no rows",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
 def show_next_version(root: Path, name: str) -> None:
     """Print which version will be published where a bundle of that name exists."""
     known = versions(root, name)
@@ -63,31 +75,53 @@ def show_next_version(root: Path, name: str) -> None:
 @contextmanager
 def training_progress(recipe: Recipe) -> Iterator[Callable[[EpochReport], None]]:
     """A progress bar on a terminal, a few plain lines elsewhere; yields the reporter."""
-    console, family = console_of_names(), recipe.model.family
+    console, unit, kind = console_of_names(), unit_of(recipe), _kind(recipe)
     if not console.is_terminal:
-        yield lambda report: _plain_line(console, report, family)
+        yield lambda report: _plain_line(console, report, unit, kind)
         return
     columns: list[ProgressColumn] = [
-        TextColumn("epoch {task.completed:.0f}/{task.total:.0f}"),
+        TextColumn(unit + " {task.completed:.0f}/{task.total:.0f}"),
         BarColumn(bar_width=BAR_WIDTH),
-        _ReportColumn(family),
+        _ReportColumn(kind),
     ]
     with Progress(*columns, console=console) as progress:
-        task = progress.add_task("fit", total=recipe.fit.epochs, report=None)
+        task = progress.add_task("fit", total=_planned(recipe), report=None)
         yield lambda report: progress.update(task, completed=report.epoch, report=report)
 
 
 @contextmanager
-def publishing(epochs: int, best: int) -> Iterator[None]:
-    """Say what takes the seconds after the fit."""
-    console = console_of_names()
-    done = counted(epochs, "epoch", "epochs")
-    console.print(f"fit done after {done}, the best was {best}", highlight=False)
+def publishing(recipe: Recipe, state: FitState) -> Iterator[None]:
+    """Say how the fit ended, and what takes the seconds after it."""
+    console, unit = console_of_names(), unit_of(recipe)
+    done = counted(state.epoch, unit, f"{unit}s")
+    chosen = f", the best was {state.best_epoch}" if unit == "epoch" else ""
+    console.print(f"fit done after {done}{chosen}", highlight=False)
     doing = "exporting, measuring, calibrating, verifying"
     if not console.is_terminal:
         console.print(doing)
     with console.status(doing):
         yield
+
+
+def unit_of(recipe: Recipe) -> str:
+    """What a fit is counted in: an energy has no rows to make an epoch."""
+    return "step" if _kind(recipe) == "reverse_kl" else "epoch"
+
+
+def _kind(recipe: Recipe) -> str:
+    """The family that validation is told of; of an energy the objective."""
+    from training.recipes import EnergyFitConfig
+
+    fit = recipe.fit
+    return fit.objective if isinstance(fit, EnergyFitConfig) else recipe.model.family
+
+
+def _planned(recipe: Recipe) -> int:
+    """The most that a fit may take, in its unit."""
+    from training.recipes import EnergyFitConfig
+
+    fit = recipe.fit
+    return fit.steps if isinstance(fit, EnergyFitConfig) else fit.epochs
 
 
 def console_of_names() -> Console:
@@ -98,27 +132,32 @@ def console_of_names() -> Console:
 class _ReportColumn(ProgressColumn):
     """What :func:`_reported` says of the last epoch."""
 
-    def __init__(self, family: str) -> None:
+    def __init__(self, kind: str) -> None:
         super().__init__()
-        self._family = family
+        self._kind = kind
 
     def render(self, task: Task) -> Text:
         report: EpochReport | None = task.fields["report"]
-        return Text("" if report is None else _reported(report, self._family))
+        return Text("" if report is None else _reported(report, self._kind))
 
 
-def _reported(report: EpochReport, family: str) -> str:
-    """What is known after an epoch of a family, and the time left."""
+def _reported(report: EpochReport, kind: str) -> str:
+    """What is known after an epoch, and the time left."""
     minutes, seconds = divmod(round(report.seconds_left), 60)
-    return f"{_validated(report, family)}  up to {minutes}:{seconds:02d} left"
+    return f"{_validated(report, kind)}  up to {minutes}:{seconds:02d} left"
 
 
-def _validated(report: EpochReport, family: str) -> str:
-    """Validation of a flow is its log-likelihood, of a VAE a bound, of an autoencoder an error."""
-    if family == "autoencoder":
+def _validated(report: EpochReport, kind: str) -> str:
+    """Validation of a flow is its log-likelihood, of a VAE a bound, of an autoencoder an error.
+
+    Without rows there is none: the bound of the log normaliser is that of the last steps.
+    """
+    if kind == "reverse_kl":
+        return f"bound of the log normaliser {report.validation_nats:.3f} nats"
+    if kind == "autoencoder":
         now, best = -report.validation_nats, -report.best_nats
         return f"squared error of validation {now:.4f}  best {best:.4f}"
-    if family == "vae":
+    if kind == "vae":
         return (
             f"bound of validation {report.validation_nats:.3f}  best {report.best_nats:.3f} nats"
         )
@@ -126,11 +165,11 @@ def _validated(report: EpochReport, family: str) -> str:
     return f"{train}validation {report.validation_nats:.3f}  best {report.best_nats:.3f} nats"
 
 
-def _plain_line(console: Console, report: EpochReport, family: str) -> None:
+def _plain_line(console: Console, report: EpochReport, unit: str, kind: str) -> None:
     every = max(1, report.epochs // PLAIN_LINES)
     if report.epoch % every == 0 or report.epoch in (1, report.epochs):
         console.print(
-            f"epoch {report.epoch}/{report.epochs}  {_reported(report, family)}",
+            f"{unit} {report.epoch}/{report.epochs}  {_reported(report, kind)}",
             highlight=False,
             soft_wrap=True,
         )

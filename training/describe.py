@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -44,8 +44,8 @@ class Facts:
     Attributes:
         recipe: What was asked for.
         prepared: The data.
-        data_name: Of the table.
-        data_sha256: Of the table.
+        data_name: Of the table, or of what stands in its place.
+        data_sha256: Of that.
         seconds: Time of the fit, by the recipe's clock.
         command: The command line that did it.
     """
@@ -67,6 +67,13 @@ class Trained(Facts):
     """
 
     density: Flow
+
+    @classmethod
+    def of(cls, facts: Facts, density: Flow) -> Trained:
+        """A fit of which all else is told already."""
+        return cls(
+            **{field.name: getattr(facts, field.name) for field in fields(facts)}, density=density
+        )
 
 
 def describe(

@@ -31,12 +31,21 @@ from training.recipes import (
     LayeredFamily,
     MAFConfig,
     MixedConfig,
+    Recipe,
     SplineAutoregressiveConfig,
 )
 
 # Steps of the solver where a likelihood is taken in the fit: to train through, and to choose the
 # epoch. Fewer would let the training exploit the solver's error.
 FIT_STEPS = 8
+
+
+def fresh_flow(recipe: Recipe, sizes: Sizes) -> Flow:
+    """The recipe's layers before any training, the same every time."""
+    torch.set_num_threads(recipe.fit.threads)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        return build_flow(recipe.flow(), sizes, torch.Generator().manual_seed(recipe.seed))
 
 
 def build_flow(config: FamilyConfig, sizes: Sizes, generator: torch.Generator) -> Flow:

@@ -13,6 +13,7 @@ from torch import Tensor
 from training.bijections import ArcsinhTails, Chain, Standardise
 from training.bounds import opening
 from training.columns import Columns, describe_columns
+from training.layers import Sizes
 from training.pixels import describe_pixels, need_image, pixel_preprocessing
 from training.recipes import Recipe
 from training.streams import Stream, generator
@@ -66,6 +67,11 @@ class Prepared:
     context_preprocessing: Chain
     seed: int
     image: Image | None = None
+
+    @property
+    def sizes(self) -> Sizes:
+        """What the trained layers work on."""
+        return Sizes(len(self.columns.modelled), len(self.context.modelled), self.image)
 
     def noise(self, stream: Stream, index: int = 0) -> np.random.Generator:
         """See :func:`training.streams.generator`."""

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import torch
 from torch import Tensor
 
 from exported.kinds import AnyManifest
 from training.checkpoint import FitState, Origin, load
 from training.checkpoint import save as save_checkpoint
 from training.describe import Facts, Trained
+from training.energy import Target
+from training.energy_work import EnergyWork
 from training.evaluate import Separation, full_flow, separation
-from training.families import build_flow
+from training.evidence import Evidence
+from training.families import fresh_flow
 from training.fit import EpochReport, fit
-from training.flow import Flow
-from training.layers import Sizes
 from training.objectives import objective_of
 from training.prepared import Prepared, prepare
 from training.publish import publish
-from training.recipes import AutoencoderConfig, Recipe, VAEConfig
+from training.recipes import AutoencoderConfig, EnergyFitConfig, Recipe, VAEConfig
 from training.steps import with_steps
 from training.table import Table
 from training.vae.work import AutoencoderWork
@@ -37,14 +37,15 @@ class Published:
     Attributes:
         folder: Of the bundle.
         manifest: Of the bundle.
-        separation: Of labelled anomalies, where the data has them.
-        epochs: Trained.
+        told: Beside the manifest: of labelled anomalies, where the data has them; of the
+            normaliser, where there was an energy in place of data.
+        epochs: Trained; steps, where there was an energy.
         best_epoch: The one whose parameters were published.
     """
 
     folder: Path
     manifest: AnyManifest
-    separation: Separation | None
+    told: Separation | Evidence | None
     epochs: int
     best_epoch: int
 
@@ -54,7 +55,7 @@ class Work(Protocol):
 
     @property
     def prepared(self) -> Prepared:
-        """The data."""
+        """The data; where there is none, draws of the model as it stands."""
 
     def fit(
         self,
@@ -64,19 +65,22 @@ class Work(Protocol):
     ) -> FitState:
         """Train; see :func:`training.fit.fit`."""
 
+    def take(self, best: Mapping[str, Tensor]) -> None:
+        """Make these the parameters."""
+
     def publish(
-        self, facts: Facts, best: Mapping[str, Tensor], root: Path
-    ) -> tuple[Path, AnyManifest, Separation | None]:
-        """Export, measure, calibrate and write the best parameters."""
+        self, facts: Facts, root: Path
+    ) -> tuple[Path, AnyManifest, Separation | Evidence | None]:
+        """Export, measure, calibrate and write the model as it stands."""
 
 
 class Run:
-    """A recipe applied to a table.
+    """A recipe applied to a table, or to an energy.
 
     Args:
         recipe: What to train.
-        table: What on, without the columns that the recipe drops.
-        source: Where the table can be had again: a data set's name or a file's path.
+        given: What on: a table without the columns that the recipe drops, or an energy.
+        source: Where that can be had again: a data set's name or a file's path.
         command: The command line that trains, for provenance.
         folder: Holds the checkpoint.
 
@@ -85,14 +89,17 @@ class Run:
     """
 
     def __init__(
-        self, recipe: Recipe, table: Table, source: str, command: str, folder: Path
+        self, recipe: Recipe, given: Table | Target, source: str, command: str, folder: Path
     ) -> None:
-        self.recipe, self.table = recipe, table
-        self.origin = Origin(table.sha256(), source, command)
+        self.recipe, self.given = recipe, given
+        self.origin = Origin(given.sha256(), source, command)
         self.checkpoint = folder / CHECKPOINT_FILE
-        autoencodes = isinstance(recipe.model, AutoencoderConfig | VAEConfig)
-        self.work: Work = (AutoencoderWork if autoencodes else FlowWork)(recipe, table)
-        self.prepared = self.work.prepared
+        self.work = work_of(recipe, given)
+
+    @property
+    def prepared(self) -> Prepared:
+        """See :attr:`Work.prepared`."""
+        return self.work.prepared
 
     def saved_state(self, checkpoint: Path | None = None) -> FitState:
         """The state in the run's own checkpoint, or in another file.
@@ -104,7 +111,8 @@ class Run:
         recipe, origin, state = load(path)
         if origin.sha256 != self.origin.sha256:
             raise ValueError(f"{path} was made from other data than was given")
-        if recipe.model_copy(update={"fit": self.recipe.fit}) != self.recipe:
+        fit_apart = recipe.model_copy(update={"fit": self.recipe.fit})
+        if fit_apart != self.recipe or _target(recipe) != _target(self.recipe):
             raise ValueError(f"{path} was made by another recipe than was given")
         return state
 
@@ -126,16 +134,31 @@ class Run:
 
     def publish(self, state: FitState, root: Path) -> Published:
         """Export, measure, calibrate and write the best parameters of a state."""
+        self.work.take(state.best)
         facts = Facts(
-            recipe=self.recipe,
+            recipe=self.recipe.portable(),
             prepared=self.prepared,
-            data_name=self.table.name,
+            data_name=self.given.name,
             data_sha256=self.origin.sha256,
             seconds=state.seconds,
             command=self.origin.command,
         )
-        folder, manifest, separated = self.work.publish(facts, state.best, root)
-        return Published(folder, manifest, separated, state.epoch, state.best_epoch)
+        folder, manifest, told = self.work.publish(facts, root)
+        return Published(folder, manifest, told, state.epoch, state.best_epoch)
+
+
+def work_of(recipe: Recipe, given: Table | Target) -> Work:
+    """The work of a recipe on what it is given."""
+    if isinstance(given, Target):
+        return EnergyWork(recipe, given)
+    autoencodes = isinstance(recipe.model, AutoencoderConfig | VAEConfig)
+    return (AutoencoderWork if autoencodes else FlowWork)(recipe, given)
+
+
+def _target(recipe: Recipe) -> tuple[str | None, tuple[str, ...]] | None:
+    """What names the energy, where a recipe's fit is to one; its file is known by its digest."""
+    fit = recipe.portable().fit
+    return (fit.energy, fit.features) if isinstance(fit, EnergyFitConfig) else None
 
 
 class FlowWork:
@@ -143,8 +166,8 @@ class FlowWork:
 
     def __init__(self, recipe: Recipe, table: Table) -> None:
         self.prepared: Prepared = prepare(recipe, table)
-        self._how = recipe.fit, objective_of(recipe.flow())
-        self.flow = fresh_flow(recipe, self.prepared)
+        self._how = recipe.rows_fit(), objective_of(recipe.flow())
+        self.flow = fresh_flow(recipe, self.prepared.sizes)
 
     def fit(
         self,
@@ -155,25 +178,14 @@ class FlowWork:
         """See :meth:`Work.fit`."""
         return fit(self.flow, self.prepared, self._how, state, save, report)
 
-    def publish(
-        self, facts: Facts, best: Mapping[str, Tensor], root: Path
-    ) -> tuple[Path, AnyManifest, Separation | None]:
-        """See :meth:`Work.publish`."""
+    def take(self, best: Mapping[str, Tensor]) -> None:
+        """See :meth:`Work.take`."""
         self.flow.load_state_dict(best)
+
+    def publish(self, facts: Facts, root: Path) -> tuple[Path, AnyManifest, Separation | None]:
+        """See :meth:`Work.publish`."""
         density = full_flow(self.flow, self.prepared)
-        given = {field.name: getattr(facts, field.name) for field in fields(facts)}
-        folder, manifest = publish(Trained(**given, density=density), root)
+        folder, manifest = publish(Trained.of(facts, density), root)
         if manifest.steps is not None:
             density = with_steps(density, manifest.steps.default)
         return folder, manifest, separation(density, self.prepared)
-
-
-def fresh_flow(recipe: Recipe, prepared: Prepared) -> Flow:
-    """The recipe's layers before any training, the same every time."""
-    torch.set_num_threads(recipe.fit.threads)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.seed)
-        generator = torch.Generator().manual_seed(recipe.seed)
-        features, context = prepared.columns.modelled, prepared.context.modelled
-        sizes = Sizes(len(features), len(context), prepared.image)
-        return build_flow(recipe.flow(), sizes, generator)

@@ -115,7 +115,8 @@ def _encoded(density: Flow, prepared: Prepared, inputs: Arrays) -> dict[str, NDA
 
 
 @torch.no_grad()
-def _decoded(density: Flow, prepared: Prepared, inputs: Arrays) -> dict[str, NDArray[np.float64]]:
+def decoded(density: Flow, prepared: Prepared, inputs: Arrays) -> dict[str, NDArray[np.float64]]:
+    """The float64 flow's answer to what the graph ``decode`` is asked."""
     z = torch.from_numpy(inputs["z"].astype(np.float64))
     x, log_det = density.bijection.decode(z, _conditions(prepared, inputs))
     return {"x": _all_columns(prepared.columns, x.numpy()), "log_det": log_det.numpy()}
@@ -131,7 +132,7 @@ def _terms(density: Flow, prepared: Prepared, inputs: Arrays) -> dict[str, NDArr
 
 
 # The float64 answers to what each graph is asked.
-_TRUTHS = {"log_prob": _encoded, "decode": _decoded, "feature_log_prob": _terms}
+_TRUTHS = {"log_prob": _encoded, "decode": decoded, "feature_log_prob": _terms}
 
 
 def _conditions(prepared: Prepared, inputs: Arrays) -> Tensor | None:

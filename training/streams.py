@@ -19,6 +19,7 @@ class Stream(IntEnum):
     TEST = 4
     BATCHES = 5
     OBJECTIVE = 6
+    DRAWS = 7
 
 
 def generator(seed: int, stream: Stream, index: int = 0) -> np.random.Generator:

@@ -115,7 +115,7 @@ MIN_ROWS = 50
 MAX_NAMED = 10
 
 
-def split(table: Table, seed: int, context: tuple[str, ...] = ()) -> Split:
+def split(table: Table, seed: int, context: tuple[str, ...] = (), fewest: int = MIN_ROWS) -> Split:
     """A tenth validates and a tenth calibrates; a tenth tests unless the table brings its test.
 
     Rows are drawn by a seeded permutation.
@@ -124,12 +124,13 @@ def split(table: Table, seed: int, context: tuple[str, ...] = ()) -> Split:
         table: The data.
         seed: Of the permutation.
         context: Columns that condition the density, in the order wanted.
+        fewest: Rows of the smallest table that is divided; ten is a row in every tenth.
 
     Raises:
         ValueError: If there are too few rows to divide, or a column of the context is not there.
     """
-    if len(table.rows) < MIN_ROWS:
-        raise ValueError(f"expected at least {MIN_ROWS} rows to split, got {len(table.rows)}")
+    if len(table.rows) < fewest:
+        raise ValueError(f"expected at least {fewest} rows to split, got {len(table.rows)}")
     shuffled = table.rows[generator(seed, Stream.SPLIT).permutation(len(table.rows))]
     tenth = len(shuffled) // 10
     validation, calibration, rest = np.split(shuffled, [tenth, 2 * tenth])

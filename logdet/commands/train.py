@@ -14,6 +14,7 @@ from logdet.options import out_option
 
 if TYPE_CHECKING:
     from training.checkpoint import FitState
+    from training.energy import Target
     from training.recipes import Recipe
     from training.run import Run
     from training.table import Table
@@ -25,6 +26,7 @@ Examples:
   logdet train table --data measurements.csv --set 'drop=[id, note]'
   logdet train vae --data images.npz --name faces --set posterior=planar --set prior=realnvp
   logdet train autoencoder --data measurements.csv --set latents=4
+  logdet train reverse_kl --set energy=potential.py:ring --set 'features=[x, y]' --name ring
   logdet train shuttle --resume
 """
 
@@ -57,9 +59,9 @@ def train(  # noqa: PLR0913  one parameter an option
     """Fit a recipe to data and publish the bundle.
 
     RECIPE is a shipped name (shuttle, digits, breast_cancer, digits_vae; for any file table, a
-    flow, vae or autoencoder) or a YAML file. The fit is followed by calibration, export,
-    verification and publication. What --set family=, posterior= and prior= may name is what
-    logdet families lists, and what a wrong name is answered with.
+    flow, vae or autoencoder; for an energy and no file, reverse_kl) or a YAML file. The fit is
+    followed by calibration, export, verification and publication. What --set family=, posterior=
+    and prior= may name is what logdet families lists, and what a wrong name is answered with.
     """
     from logdet.errors import user_errors
     from logdet.published_view import show_published
@@ -67,31 +69,61 @@ def train(  # noqa: PLR0913  one parameter an option
         publishing,
         show_columns,
         show_next_version,
+        show_target,
         training_progress,
+        unit_of,
     )
     from training.checkpoint import load
     from training.recipes import read_recipe, resumed
     from training.run import CHECKPOINT_FILE, Run
+    from training.table import Table
 
     with user_errors():
         chosen = _settled(read_recipe(recipe, settings), name, data)
         if resume:
             saved, _, _ = load(runs / chosen.name / CHECKPOINT_FILE)
             chosen = resumed(saved, chosen, settings)
-        table, source = _rows(chosen, data)
-        run = Run(chosen, table, source, _command_line(), runs / chosen.name)
+        given, source = load_given(chosen, data)
+        run = Run(chosen, given, source, _command_line(), runs / chosen.name)
         state = _first_state(run, resume, restart)
-        show_columns(run.prepared, source)
+        if isinstance(given, Table):
+            show_columns(run.prepared, source)
+        else:
+            show_target(given)
         show_next_version(root, chosen.name)
         try:
             with training_progress(chosen) as report:
                 state = run.fit(state, report)
-            with publishing(state.epoch, state.best_epoch):
+            with publishing(chosen, state):
                 published = run.publish(state, root)
         except KeyboardInterrupt:
-            _explain_interruption(run.checkpoint, state)
+            _explain_interruption(run.checkpoint, state, unit_of(chosen))
             raise
         show_published(published, run.checkpoint)
+
+
+def load_given(
+    recipe: Recipe, data: Path | None, moved: Path | None = None
+) -> tuple[Table | Target, str]:
+    """What a recipe is fitted to, its rows or its energy, and where that came from.
+
+    Args:
+        recipe: What to train.
+        data: The file of rows that was given, if any.
+        moved: The file of the energy, if not where the recipe says.
+
+    Raises:
+        ValueError: If there is no such thing, it cannot be used, or rows come with an energy.
+    """
+    from training.energy import read_target
+    from training.recipes import EnergyFitConfig
+
+    if not isinstance(recipe.fit, EnergyFitConfig):
+        return _rows(recipe, data)
+    if data is not None:
+        raise ValueError(f"a recipe with an energy takes no rows, got --data {data}")
+    target = read_target(recipe.fit, moved)
+    return target, str(target.file)
 
 
 def load_data(recipe: Recipe, data: Path | None) -> tuple[Table, str]:
@@ -122,15 +154,16 @@ def _rows(recipe: Recipe, data: Path | None) -> tuple[Table, str]:
 
 
 def _first_state(run: Run, resume: bool, restart: bool) -> FitState:
+    from logdet.training_view import unit_of
     from training.checkpoint import FitState
 
     if resume:
         return run.saved_state()
-    epochs = 0 if restart else run.unfinished_epochs()
-    if epochs:
+    done = 0 if restart else run.unfinished_epochs()
+    if done:
         raise ValueError(
-            f"{run.checkpoint} holds {epochs} epochs of this run, interrupted: add --resume to go "
-            "on, or --restart to begin again"
+            f"{run.checkpoint} holds {done} {unit_of(run.recipe)}s of this run, interrupted: add "
+            "--resume to go on, or --restart to begin again"
         )
     return FitState()
 
@@ -149,10 +182,11 @@ def _settled(recipe: Recipe, name: str | None, data: Path | None) -> Recipe:
     return type(recipe).model_validate(recipe.model_dump() | changes | {"data": own})
 
 
-def _explain_interruption(checkpoint: Path, state: FitState) -> None:
+def _explain_interruption(checkpoint: Path, state: FitState, unit: str) -> None:
     if state.finished:
         click.echo(f"stopped before publishing; logdet export {checkpoint} does that", err=True)
     elif state.parameters:  # a file alone may be an earlier run's
-        click.echo(f"stopped; {checkpoint} holds the last whole epoch: --resume goes on", err=True)
+        held = "the last whole epoch" if unit == "epoch" else f"{state.step} {unit}s"
+        click.echo(f"stopped; {checkpoint} holds {held}: --resume goes on", err=True)
     else:
-        click.echo("stopped before the first epoch was done; nothing was kept", err=True)
+        click.echo(f"stopped before the first {unit} was done; nothing was kept", err=True)

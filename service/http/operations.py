@@ -15,12 +15,13 @@ from starlette.responses import Response
 
 from service.core import Core
 from service.errors import ErrorKind, ServiceError
-from service.http import expectation, media, ndjson, query, tables
-from service.http.columns import Columns, flat, layout
+from service.http import expectation, media
 from service.http.gone import unless_gone
 from service.http.kinds import KINDS
 from service.http.parsing import json_object, only, read_body
 from service.http.reading import Body, read_call, written
+from service.http.tables import ndjson, query, reading
+from service.http.tables.columns import Columns, flat, layout
 from service.operations.call import Call
 from service.operations.empty import run
 from service.operations.kinds import operation_of
@@ -80,7 +81,7 @@ class Operations:
         if kind != media.JSON or is_bare:
             settings = query.settings(request.query_params, spec)
             # Arrow lets other requests go on meanwhile; the parser of JSON does not.
-            return await asyncio.to_thread(tables.read_call, served, spec, kind, body, settings)
+            return await asyncio.to_thread(reading.read_call, served, spec, kind, body, settings)
         return read_call(served, spec, _fields(request, served, spec.name, body))
 
     async def _expect(self, request: Request, served: AnyServed) -> Response:
@@ -125,7 +126,7 @@ def _fields(request: Request, served: AnyServed, operation: str, body: bytes) ->
 
 
 def _table(kind: str, told: Mapping[str, object], columns: Columns, status: Codes) -> Response:
-    from service.http.tables_out import respond  # Arrow takes long to import
+    from service.http.tables.writing import respond  # Arrow takes long to import
 
     return respond(kind, told, columns, status)
 

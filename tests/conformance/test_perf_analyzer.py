@@ -40,7 +40,11 @@ def test_it_completes(
     steady = ["--measurement-interval", "3000", "--stability-percentage", "95", "-r", "5"]
     run = subprocess.run([*command, *steady], env=libraries, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout + run.stderr
-    count = re.search(r"Successful request count: (\d+)", run.stdout)
-    assert count is not None
-    assert int(count[1]) > 100
-    assert re.search(rf"Inference count: {rows * int(count[1])}\b", run.stdout)
+    requests, answered = (
+        int(found[1])
+        for name in ("Successful request", "Inference")
+        if (found := re.search(rf"{name} count: (\d+)", run.stdout))
+    )
+    assert requests > 100
+    # A request at an edge of the measurement may have its rows inside and its end outside.
+    assert abs(answered - rows * requests) <= 2 * rows

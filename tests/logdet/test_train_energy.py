@@ -109,8 +109,8 @@ def test_ctrl_c_keeps_the_steps_and_resume_goes_on(folder: Path) -> None:
         (["--set", "energy=ENERGY", *FEATURES, "--data", "rows.csv"], "takes no rows, got --data"),
         (["--set", "energy=nothing.py:energy", *FEATURES], "there is no file nothing.py"),
         (
-            ["--set", "energy=ENERGY", *FEATURES, "--set", "family=diffusion"],
-            "no setting 'layers'",
+            ["--set", "energy=ENERGY", *FEATURES, "--set", "base=uniform"],
+            "needs base: standard_normal, got uniform",
         ),
         (["--set", "energy=ENERGY", *FEATURES, "--resume"], "no checkpoint at"),
     ],

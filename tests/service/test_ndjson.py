@@ -16,7 +16,7 @@ from service import batcher
 from service.core import Core
 from service.errors import ErrorKind, ServiceError
 from service.http.app import App, build_app
-from service.http.ndjson import PIECE_ROWS
+from service.http.tables.ndjson import PIECE_ROWS
 from tests.bundles import NAMES, ordinary_rows
 from tests.service.test_http import ask
 from tests.tables import ARROW, CSV, arrow_bytes, csv_bytes
@@ -108,7 +108,7 @@ def test_what_is_wrong_at_first_has_a_status(core: Core) -> None:
 
 
 def test_a_feature_named_like_a_template_is_written(core: Core) -> None:
-    from service.http.ndjson import _rows
+    from service.http.tables.ndjson import _rows
     from service.operations.call import Answer
 
     answer = Answer({"z": np.array([[1.5, np.nan]])}, np.zeros(1, np.uint8))

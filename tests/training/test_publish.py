@@ -91,7 +91,7 @@ def test_golden_rows_replay_from_the_written_bundle(made: Made) -> None:
 def test_served_log_prob_is_the_trained_one_at_any_batch(made: Made, batch: int) -> None:
     density = full_flow(flow_of(made.run), made.run.prepared)
     test = made.run.prepared.split.test
-    rows = np.resize(test.rows, (batch, len(made.run.table.columns))).astype(x_dtype(made))
+    rows = np.resize(test.rows, (batch, len(made.run.given.columns))).astype(x_dtype(made))
     got = made.graphs("log_prob", {"x": rows})["log_prob"]
     examples = Examples(rows.astype(float), np.empty((batch, 0)))
     expected = log_prob(density, made.run.prepared, examples)
@@ -152,8 +152,8 @@ def test_graphs_hold_operators_and_weights_only(made: Made) -> None:
 def test_publishing_again_makes_the_next_version_with_the_same_numbers(made: Made) -> None:
     again = Run(
         made.run.recipe,
-        made.run.table,
-        made.run.table.name,
+        made.run.given,
+        made.run.given.name,
         "logdet train",
         made.run.checkpoint.parent,
     )

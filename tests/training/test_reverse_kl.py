@@ -10,7 +10,8 @@ from torch import Tensor
 
 from training.bijections import ActNorm, Chain, Inverse
 from training.flow import Flow
-from training.reverse_kl import ReverseKLConfig, fit_reverse_kl, reverse_kl
+from training.recipes import ReverseKLConfig
+from training.reverse_kl import fit_reverse_kl, reverse_kl
 from training.tables.energies import ENERGIES, log_normaliser
 from training.tables.inference import approximation
 

@@ -1,6 +1,7 @@
 """Recipes: everything that decides a training run, as one validated document. No torch here."""
 
 from training.recipes.config import Ends, FitConfig, Recipe
+from training.recipes.energy import EnergyFitConfig, ReverseKLConfig
 from training.recipes.family import (
     FAMILIES,
     MIXTURE_COMPONENTS,
@@ -30,6 +31,7 @@ __all__ = [
     "CNFConfig",
     "DiffusionConfig",
     "Ends",
+    "EnergyFitConfig",
     "FamilyConfig",
     "FitConfig",
     "GlowConfig",
@@ -42,6 +44,7 @@ __all__ = [
     "RadialConfig",
     "RealNVPConfig",
     "Recipe",
+    "ReverseKLConfig",
     "SplineAutoregressiveConfig",
     "SplineCouplingConfig",
     "SylvesterConfig",

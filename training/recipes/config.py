@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationInfo, field_validator
 
+from training.recipes.energy import EnergyFitConfig
 from training.recipes.family import DEFAULT_FAMILY, Frozen, SplineCouplingConfig
-from training.recipes.mixed import FamilyConfig
+from training.recipes.mixed import FamilyConfig, MixedConfig
 from training.recipes.vae import AutoencoderConfig, VAEConfig
 
 Ends = tuple[float | None, float | None]
 ModelConfig = FamilyConfig | AutoencoderConfig | VAEConfig
+# Families that an energy cannot train, and why.
+NEED_ROWS = {
+    "glow": "its rows are images",
+    "diffusion": "it removes noise from rows (cnf is the same flow)",
+    "autoencoder": "it reconstructs rows",
+    "vae": "it reconstructs rows",
+}
+# Settings of a recipe that say something about a table.
+_OF_ROWS = ("data", "continuous", "drop", "bounds", "context")
 
 
 def _range(ends: Ends) -> Ends:
@@ -52,6 +62,12 @@ class FitConfig(Frozen):
     threads: int = Field(default=1, ge=1)
 
 
+def _kind_of_fit(fit: object) -> str:
+    """Which of the two sections a fit is written as."""
+    by_energy = isinstance(fit, EnergyFitConfig) or (isinstance(fit, dict) and "objective" in fit)
+    return "reverse_kl" if by_energy else "rows"
+
+
 class Recipe(Frozen):
     """A training run.
 
@@ -65,7 +81,7 @@ class Recipe(Frozen):
         bounds: Ends of columns that have any, as ``{column: [low, high]}``; null is open.
         context: Columns c on which the density is conditioned, p(x | c), in this order.
         model: The family and its sizes.
-        fit: The optimisation.
+        fit: The optimisation: on rows, or on an energy where ``objective: reverse_kl`` is said.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
@@ -77,7 +93,10 @@ class Recipe(Frozen):
     bounds: dict[str, Annotated[Ends, AfterValidator(_range)]] = Field(default_factory=dict)
     context: tuple[str, ...] = ()
     model: Annotated[ModelConfig, Field(discriminator="family")] = SplineCouplingConfig()
-    fit: FitConfig = FitConfig()
+    fit: Annotated[
+        Annotated[FitConfig, Tag("rows")] | Annotated[EnergyFitConfig, Tag("reverse_kl")],
+        Discriminator(_kind_of_fit),
+    ] = FitConfig()
 
     def flow(self) -> FamilyConfig:
         """The model, where it is a flow.
@@ -88,6 +107,24 @@ class Recipe(Frozen):
         if isinstance(self.model, AutoencoderConfig | VAEConfig):
             raise TypeError(f"expected a flow, got the family {self.model.family}")
         return self.model
+
+    def portable(self) -> Recipe:
+        """The same without the folders of an energy's file: bundles are handed on, these not."""
+        fit = self.fit
+        if not isinstance(fit, EnergyFitConfig) or fit.energy is None:
+            return self
+        energy = fit.energy.rpartition("/")[2]
+        return self.model_copy(update={"fit": fit.model_copy(update={"energy": energy})})
+
+    def rows_fit(self) -> FitConfig:
+        """The fit, where it is to rows.
+
+        Raises:
+            TypeError: If it is to an energy.
+        """
+        if isinstance(self.fit, EnergyFitConfig):
+            raise TypeError("expected a fit to rows, got one to an energy")
+        return self.fit
 
     @field_validator("context")
     @classmethod
@@ -110,3 +147,22 @@ class Recipe(Frozen):
         if is_mixed and chosen["family"] != "mixed":
             raise ValueError("a list of layers needs family: mixed")
         return chosen
+
+    @field_validator("fit")
+    @classmethod
+    def _nothing_of_rows(
+        cls, fit: FitConfig | EnergyFitConfig, info: ValidationInfo
+    ) -> FitConfig | EnergyFitConfig:
+        model = info.data.get("model")
+        if not isinstance(fit, EnergyFitConfig) or model is None:
+            return fit
+        given = [name for name in _OF_ROWS if info.data.get(name)]
+        if given:
+            raise ValueError(f"reverse_kl has no rows to which {given[0]} could apply")
+        for part in model.layers if isinstance(model, MixedConfig) else (model,):
+            if part.family in NEED_ROWS:
+                why = NEED_ROWS[part.family]
+                raise ValueError(f"reverse_kl cannot train family {part.family}: {why}")
+        if model.base != "standard_normal":
+            raise ValueError(f"reverse_kl needs base: standard_normal, got {model.base}")
+        return fit

@@ -10,14 +10,11 @@ import yaml
 from pydantic import ValidationError
 
 from training.recipes.config import FitConfig, ModelConfig, Recipe
+from training.recipes.energy import EnergyFitConfig
 from training.recipes.refusal import refusal
 
 _FOLDER = Path(__file__).parent
-# Sections whose fields may be set without naming the section: `--set epochs=5`.
-_SECTIONS: dict[str, set[str]] = {
-    "model": {field for family in get_args(ModelConfig) for field in family.model_fields},
-    "fit": set(FitConfig.model_fields),
-}
+_OF_MODELS = {field for family in get_args(ModelConfig) for field in family.model_fields}
 # Fields of the fit that an interrupted run may go on with changed.
 RESUMABLE = ("epochs", "patience", "max_seconds", "clock", "threads")
 
@@ -64,18 +61,25 @@ def resumed(saved: Recipe, asked: Recipe, settings: Sequence[str]) -> Recipe:
     Raises:
         ValueError: If a setting would make the finished run one that no recipe describes.
     """
+    kinds = [type(recipe.fit) is EnergyFitConfig for recipe in (saved, asked)]
+    if kinds[0] != kinds[1]:
+        was, now = ("an energy" if kind else "rows" for kind in kinds)
+        raise ValueError(
+            f"--resume goes on with a fit to {was}, got a recipe that is fitted to {now}"
+        )
     changed = {}
     for setting in settings:
-        section, field = _place(setting.partition("=")[0])
+        section, field = _place(setting.partition("=")[0], type(saved.fit))
         before, after = (getattr(recipe, section) for recipe in (saved, asked))
+        allowed = [name for name in RESUMABLE if name in type(saved.fit).model_fields]
         if field:
             before, after = getattr(before, field, None), getattr(after, field)
         if before == after:
             continue
-        if section != "fit" or field not in RESUMABLE:
+        if section != "fit" or field not in allowed:
             raise ValueError(
                 "--resume goes on with the run's own settings and only "
-                f"{', '.join(RESUMABLE)} may change, got {setting}"
+                f"{', '.join(allowed)} may change, got {setting}"
             )
         changed[field] = after
     return saved.model_copy(update={"fit": saved.fit.model_copy(update=changed)})
@@ -94,20 +98,30 @@ def _apply(document: dict[str, Any], setting: str) -> None:
     if not equals or not key:
         raise ValueError(f"expected --set KEY=VALUE, got {setting!r}")
     value = _parse(text, f"--set {key}")
-    section, field = _place(key)
+    section, field = _place(key, _fit_of(document))
     if field:
         document[section] = {**(document.get(section) or {}), field: value}
     else:
         document[section] = value
 
 
-def _place(key: str) -> tuple[str, str]:
-    """Section and field of a setting's key; the field of a whole section is empty."""
+def _fit_of(document: dict[str, Any]) -> type[FitConfig | EnergyFitConfig]:
+    fit = document.get("fit")
+    return EnergyFitConfig if isinstance(fit, dict) and "objective" in fit else FitConfig
+
+
+def _place(key: str, fit: type[FitConfig | EnergyFitConfig]) -> tuple[str, str]:
+    """Section and field of a setting's key; the field of a whole section is empty.
+
+    Fields of model and fit may be set without naming the section: ``--set epochs=5``. Of those
+    that both have, the fit's are meant: no model with one of these is fitted to an energy but
+    ``cnf``, whose objective does not count then.
+    """
     section, dot, field = key.partition(".")
     if dot or section in Recipe.model_fields:
         return section, field
-    owners = [name for name, fields in _SECTIONS.items() if section in fields]
-    if len(owners) != 1:
-        known = set(Recipe.model_fields).union(*_SECTIONS.values())
-        raise ValueError(f"no setting {key!r}; there are: {', '.join(sorted(known))}")
-    return owners[0], section
+    for owner, fields in (("fit", set(fit.model_fields)), ("model", _OF_MODELS)):
+        if section in fields:
+            return owner, section
+    known = {*Recipe.model_fields, *fit.model_fields, *_OF_MODELS}
+    raise ValueError(f"no setting {key!r}; there are: {', '.join(sorted(known))}")

@@ -8,14 +8,16 @@ from typing import get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from training.recipes.config import FitConfig, Recipe
-from training.recipes.mixed import FamilyConfig
+from training.recipes.config import FitConfig, ModelConfig, Recipe
+from training.recipes.energy import EnergyFitConfig
 
 _FAMILIES: dict[str, type[BaseModel]] = {
     name: family
-    for family in get_args(FamilyConfig)
+    for family in get_args(ModelConfig)
     for name in get_args(family.model_fields["family"].annotation)
 }
+# By the name that tells them apart.
+_FITS: dict[str, type[BaseModel]] = {"rows": FitConfig, "reverse_kl": EnergyFitConfig}
 Place = Sequence[str | int]
 
 
@@ -42,28 +44,29 @@ def _problem(first: ErrorDetails) -> str:
         case "literal_error":
             return f"expected one of {_unquoted(context['expected'])}{got}"
         case "value_error":
-            return f"{context['error']}{got}"
+            # A section that is refused as a whole is not repeated.
+            return f"{context['error']}{'' if isinstance(first['input'], dict) else got}"
     return f"{first['msg']}{got}"
 
 
 def _unknown_setting(place: Place) -> str:
     *section, setting = place
     owner = str(section[-1]) if section else ""
-    owners = _FAMILIES | {"fit": FitConfig}
+    owners = _FAMILIES | _FITS
     if owner not in owners:
         return f"no setting {setting!r}; there are: {', '.join(Recipe.model_fields)}"
-    called = "fit" if owner == "fit" else f"family {owner}"
+    called = "fit" if owner in _FITS else f"family {owner}"
     known = [name for name in owners[owner].model_fields if name != "family"]
     return f"{called} has no setting {setting!r}; it has: {', '.join(known)}"
 
 
 def _as_written(place: Place) -> list[str | int]:
-    """The place without the families, which choose among settings and contain none."""
-    before = ("", *place)
+    """The place without families and kinds of fit, which choose among settings, contain none."""
     return [
         part
-        for part, parent in zip(place, before, strict=False)
-        if part not in _FAMILIES or not (parent == "model" or isinstance(parent, int))
+        for part, parent in zip(place, ("", *place), strict=False)
+        if not (part in _FAMILIES and (parent == "model" or isinstance(parent, int)))
+        and not (part in _FITS and parent == "fit")
     ]
 
 

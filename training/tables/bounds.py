@@ -142,7 +142,7 @@ def measure_cell(place: tuple[str, int, str], split: Split, kept: Path) -> Cell:
     torch.manual_seed(seed)
     model = build_vae(config, data, torch.Generator().manual_seed(seed))
     state = fit(
-        model, data, (recipe.fit, Bound(config)), FitState(), lambda _: None, lambda _: None
+        model, data, (recipe.rows_fit(), Bound(config)), FitState(), lambda _: None, lambda _: None
     )
     x = data.flow_input(split.test, data.noise(Stream.TEST)).x
     draws = data.noise(Stream.TEST, 1)

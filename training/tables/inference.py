@@ -18,7 +18,8 @@ from torch import Tensor
 
 from training.bijections import ActNorm, Bijection, Chain, Inverse, Planar
 from training.flow import Flow
-from training.reverse_kl import Divergence, Energy, ReverseKLConfig, fit_reverse_kl, reverse_kl
+from training.recipes import ReverseKLConfig
+from training.reverse_kl import Divergence, Energy, fit_reverse_kl, reverse_kl
 from training.tables.energies import ENERGIES, log_normaliser
 from training.tables.results import grid
 

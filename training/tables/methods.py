@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from training.checkpoint import FitState
 from training.evaluate import full_flow, log_prob
+from training.families import fresh_flow
 from training.fit import fit
 from training.flow import Flow
 from training.objectives import objective_of
 from training.prepared import Prepared, described
 from training.recipes import Recipe
-from training.run import fresh_flow
 from training.steps import solved
 from training.table import Examples, Rows, Split
 from training.tables.protocols import Fold
@@ -55,8 +55,8 @@ def mixture(fold: Fold, components: int) -> Measured:
 def flow(fold: Fold, recipe: Recipe) -> Measured:
     """A flow as anybody gets it from the recipe, trained on the fold's own rows and no others."""
     prepared = prepared_fold(fold, recipe)
-    fresh = fresh_flow(recipe, prepared)
-    how = recipe.fit, objective_of(recipe.flow())
+    fresh = fresh_flow(recipe, prepared.sizes)
+    how = recipe.rows_fit(), objective_of(recipe.flow())
     state = fit(fresh, prepared, how, FitState(), lambda _: None, lambda _: None)
     density = solved(full_flow(fresh, prepared))
     return Measured(standardised_nats(density, prepared, fold), state.seconds, state.epoch)

@@ -75,7 +75,7 @@ def trained(split: Split) -> Scorer:
     model, config = fresh(recipe, data), recipe.model
     if not isinstance(model, VAE) or not isinstance(config, VAEConfig):
         raise TypeError("expected a VAE")
-    how = recipe.fit, Bound(config)
+    how = recipe.rows_fit(), Bound(config)
     fit(model, data, how, FitState(), lambda _: None, lambda _: None)
     return Scorer(model, data)
 

@@ -49,18 +49,19 @@ class AutoencoderWork:
         """See :meth:`training.run.Work.fit`."""
         config, model = self._recipe.model, self.model
         if isinstance(model, VAE) and isinstance(config, VAEConfig):
-            how = self._recipe.fit, Bound(config)
+            how = self._recipe.rows_fit(), Bound(config)
             return fit(model, self.prepared, how, state, save, report)
         if not isinstance(model, Autoencoder):
             raise TypeError(f"expected an autoencoder, got {type(model).__name__}")
-        plain = self._recipe.fit, Reconstruction()
+        plain = self._recipe.rows_fit(), Reconstruction()
         return fit(model, self.prepared, plain, state, save, report)
 
-    def publish(
-        self, facts: Facts, best: Mapping[str, Tensor], root: Path
-    ) -> tuple[Path, AnyManifest, Separation | None]:
-        """See :meth:`training.run.Work.publish`."""
+    def take(self, best: Mapping[str, Tensor]) -> None:
+        """See :meth:`training.run.Work.take`."""
         self.model.load_state_dict(best)
+
+    def publish(self, facts: Facts, root: Path) -> tuple[Path, AnyManifest, Separation | None]:
+        """See :meth:`training.run.Work.publish`."""
         folder, manifest = publish_autoencoder(facts, self.model, root)
         split = self.prepared.split
         return folder, manifest, separated_by(self._scores, split.test, split.anomalies)

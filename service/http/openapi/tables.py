@@ -9,8 +9,8 @@ from typing import Any
 
 from exported.manifest import Manifest
 from service.http import media
-from service.http.columns import HEADER
 from service.http.kinds import KINDS
+from service.http.tables.columns import HEADER
 
 Json = dict[str, Any]
 

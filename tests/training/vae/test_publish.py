@@ -86,9 +86,9 @@ def test_scores_of_the_service_are_those_that_were_calibrated(made: Made) -> Non
 
 def test_no_row_of_the_user_leaves_in_the_golden_rows(made: Made) -> None:
     golden = read_arrays((made.published.folder / "golden.npz").read_bytes())
-    if made.run.table.name != "measured":
+    if made.run.given.name != "measured":
         return  # A made-up row of few whole numbers may well be a real one.
-    rows = made.run.table.rows[:, :3].astype(np.float32)
+    rows = made.run.given.rows[:, :3].astype(np.float32)
     for name, value in golden.items():
         if name.endswith(".in.x"):
             same = (value[:, None, :3] == rows[None]).all(axis=2)
@@ -96,7 +96,7 @@ def test_no_row_of_the_user_leaves_in_the_golden_rows(made: Made) -> None:
 
 
 def test_the_same_run_publishes_the_same_numbers(made: Made) -> None:
-    again = Run(made.run.recipe, made.run.table, "t", "logdet train", made.run.checkpoint.parent)
+    again = Run(made.run.recipe, made.run.given, "t", "logdet train", made.run.checkpoint.parent)
     root = made.published.folder.parent.parent
     published = again.publish(again.saved_state(), root)
     assert published.folder.name == "2"

@@ -24,10 +24,10 @@ from starlette.types import Receive, Scope, Send
 
 from service.errors import ServiceError
 from service.http import media
-from service.http.columns import STATUS, Layout, flat
 from service.http.errors import refusal
 from service.http.gone import unless_gone
 from service.http.reading import names
+from service.http.tables.columns import STATUS, Layout, flat
 from service.operations.call import Answer, Call
 from service.operations.empty import run
 from service.operations.spec import Operation

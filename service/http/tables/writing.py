@@ -14,7 +14,7 @@ from pyarrow import ipc
 from starlette.responses import Response
 
 from service.http import media
-from service.http.columns import HEADER, STATUS, Columns
+from service.http.tables.columns import HEADER, STATUS, Columns
 from service.results import STATUSES, Codes
 
 METADATA = b"logdet"

@@ -91,7 +91,7 @@ def read_call(
 
 def _read(kind: str, body: bytes, expected: Expected) -> NDArray[np.float64]:
     # Arrow takes longer to import than the service to start, and most services never need it.
-    from service.http import arrow_in, csv_in
+    from service.http.tables import arrow_in, csv_in
 
     read = csv_in.read if kind == media.CSV else arrow_in.read
     return read(body, expected)
