@@ -17,11 +17,11 @@ from exported.calibration import Calibration
 from exported.golden import Arrays, pack, replay
 from exported.kinds import AutoencoderManifest, VAEManifest
 from training.bases import StandardNormal
-from training.chunks import rows_at_once
 from training.describe import Facts, common, describe_graphs
+from training.evaluate import Separation, separated_by
 from training.onnx_export import GraphSpec, to_onnx
 from training.publish import GOLDEN_ROWS, plausible
-from training.recipes import VAEConfig
+from training.recipes import AutoencoderConfig, VAEConfig
 from training.runner import Runner
 from training.vae.autoencoder import Autoencoder
 from training.vae.data import Observations
@@ -34,12 +34,11 @@ from training.vae.measure import (
     held_out_error,
     measure,
     questions,
-    score_noise,
 )
 from training.vae.model import VAE
+from training.vae.scores import SCORE_SEED, Scores
 from training.vae.truth import Truth
 
-SCORE_SEED = 0
 AnyAutoencoder = VAE | Autoencoder
 
 
@@ -50,7 +49,7 @@ class Parts:
     Attributes:
         specs: Of the graphs.
         contents: Bytes of every file.
-        run: The exported graphs, running.
+        scores: The exported graphs, running, and the scores that they give.
         measured: How exact they are.
         golden: Golden arrays.
         calibration: Scores of the calibration rows.
@@ -58,7 +57,7 @@ class Parts:
 
     specs: Mapping[str, GraphSpec]
     contents: dict[str, bytes]
-    run: Runner
+    scores: Scores
     measured: Measured
     golden: Mapping[str, NDArray[np.generic]]
     calibration: Calibration
@@ -66,8 +65,11 @@ class Parts:
 
 def publish_autoencoder(
     facts: Facts, model: AnyAutoencoder, root: Path
-) -> tuple[Path, VAEManifest | AutoencoderManifest]:
+) -> tuple[Path, VAEManifest | AutoencoderManifest, Separation | None]:
     """Write the next version of the recipe's name under a root.
+
+    Returns:
+        The bundle's folder and manifest, and how its scores tell labelled anomalies, if there are.
 
     Raises:
         ValueError: If the graphs are not exact enough.
@@ -80,10 +82,10 @@ def publish_autoencoder(
         manifest: VAEManifest | AutoencoderManifest = _describe_vae(facts, model, parts, version)
     else:
         manifest = _describe_autoencoder(facts, model, parts, version)
-    replay(manifest, parts.golden, parts.run)
+    replay(manifest, parts.golden, parts.scores.run)
     folder = bundles.write_bundle(root, manifest, parts.contents)
     bundles.read_bundle(folder)
-    return folder, manifest
+    return folder, manifest, separated_by(parts.scores, data.split.test, data.split.anomalies)
 
 
 def _export(facts: Facts, model: AnyAutoencoder, data: Observations) -> Parts:
@@ -98,11 +100,12 @@ def _export(facts: Facts, model: AnyAutoencoder, data: Observations) -> Parts:
     run, truth = Runner(graphs), Truth(model, data)
     measured = measure(run, truth, asked)
     golden = _golden(truth, asked, data)
-    calibration = _calibration(run, model, facts, data)
+    scores = Scores(run, model, cast("VAEConfig | AutoencoderConfig", facts.recipe.model), data)
+    calibration = Calibration.of(scores(data.split.calibration))
     contents = {f"{name}.onnx": content for name, content in graphs.items()}
     contents["golden.npz"] = write_arrays(golden)
     contents["calibration.npz"] = write_arrays({VAEManifest.SCORES: calibration.scores})
-    return Parts(specs, contents, run, measured, golden, calibration)
+    return Parts(specs, contents, scores, measured, golden, calibration)
 
 
 def _golden(
@@ -123,37 +126,6 @@ def _golden(
     return golden
 
 
-def _calibration(
-    run: Runner, model: AnyAutoencoder, facts: Facts, data: Observations
-) -> Calibration:
-    """Scores as the service gives them, so -inf for a row out of support."""
-    examples = data.split.calibration
-    x = data.inputs(examples)["x"]
-    if isinstance(model, Autoencoder):
-        scores = -run("reconstruct", {"x": x})["error"].astype(np.float64)
-    else:
-        scores = _bound_scores(run, model, cast("VAEConfig", facts.recipe.model), x)
-    return Calibration.of(np.where(data.in_support(examples), scores, -np.inf))
-
-
-def _bound_scores(
-    run: Runner, model: VAE, config: VAEConfig, x: NDArray[np.generic]
-) -> NDArray[np.float64]:
-    noise = score_noise(model, config.score_samples, SCORE_SEED)
-    depths = model.depths()
-    depth = {"depth": np.array(depths[-1], np.int64)} if len(depths) > 1 else {}
-    step = rows_at_once(config.score_samples * max(x.shape[1], noise.shape[2]))
-    scores = []
-    for start in range(0, len(x), step):
-        few = x[start : start + step]
-        repeated = np.repeat(noise, len(few), axis=0)
-        given = {"x": few, "noise": repeated, **depth}
-        weights = run("log_weight", given)["log_weight"].astype(np.float64)
-        highest = weights.max(axis=1, keepdims=True)
-        scores.append(highest[:, 0] + np.log(np.exp(weights - highest).mean(axis=1)))
-    return np.concatenate(scores)
-
-
 def _describe_vae(facts: Facts, model: VAE, parts: Parts, version: int) -> VAEManifest:
     config = cast("VAEConfig", facts.recipe.model)
     data = cast("Observations", facts.prepared)
@@ -166,7 +138,7 @@ def _describe_vae(facts: Facts, model: VAE, parts: Parts, version: int) -> VAEMa
         base=StandardNormal().describe(latents),
         observation=model.likelihood.noise(len(data.columns.modelled)),
         likelihood=config.likelihood,
-        depth=depth_choices(parts.run, model, data),
+        depth=depth_choices(parts.scores.run, model, data),
         scoring=Scoring(samples=config.score_samples, seed=SCORE_SEED),
         operations=dict(VAEManifest.OPERATIONS),
         accuracy=cast("BoundAccuracy", parts.measured.accuracy),

@@ -5,25 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from exported.kinds import AnyManifest
 from training.checkpoint import FitState
 from training.describe import Facts
-from training.evaluate import Separation, separated_by
+from training.evaluate import Separation
 from training.fit import EpochReport, fit
 from training.recipes import AutoencoderConfig, Recipe, VAEConfig
-from training.table import Examples, Table
+from training.table import Table
 from training.vae.autoencoder import Autoencoder
 from training.vae.build import build_autoencoder, build_vae
 from training.vae.data import Observations, prepare_observations
-from training.vae.evaluate import bounds
 from training.vae.model import VAE
 from training.vae.objectives import Bound, Reconstruction
-from training.vae.publish import SCORE_SEED, publish_autoencoder
-from training.vae.truth import Truth
+from training.vae.publish import publish_autoencoder
 
 Save = Callable[[FitState], None]
 Report = Callable[[EpochReport], None]
@@ -62,20 +59,7 @@ class AutoencoderWork:
 
     def publish(self, facts: Facts, root: Path) -> tuple[Path, AnyManifest, Separation | None]:
         """See :meth:`training.run.Work.publish`."""
-        folder, manifest = publish_autoencoder(facts, self.model, root)
-        split = self.prepared.split
-        return folder, manifest, separated_by(self._scores, split.test, split.anomalies)
-
-    def _scores(self, examples: Examples) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-        """Bound, or negative error, of raw rows; -inf out of support."""
-        config, model = self._recipe.model, self.model
-        if isinstance(model, VAE) and isinstance(config, VAEConfig):
-            x, noise = self.prepared.served(examples).float(), np.random.default_rng(SCORE_SEED)
-            scores = bounds(model, x, config.score_samples, noise).importance_bound
-        else:
-            asked = self.prepared.inputs(examples)
-            scores = -Truth(model, self.prepared)("reconstruct", asked)["error"]
-        return np.where(self.prepared.in_support(examples), scores, -np.inf)
+        return publish_autoencoder(facts, self.model, root)
 
 
 def fresh(recipe: Recipe, data: Observations) -> VAE | Autoencoder:
