@@ -44,7 +44,7 @@ def _of_grpc(config: ServiceConfig) -> list[str]:
     if config.grpc_port is not None:
         return [f"gRPC on {_reached(config.host, config.grpc_port)}"]
     if config.grpc:
-        return ["without gRPC: the next port is taken; --grpc-port chooses another"]
+        return ["without gRPC: the next port is not to be had; --grpc-port chooses another"]
     return []
 
 

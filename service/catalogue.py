@@ -15,6 +15,9 @@ from service.kinds import AnyModel, load
 from service.metrics import Metrics
 from service.runtime import Runtime
 
+REFUSED = "refused when it was loaded; the service's log says why"
+_MAX_DIGITS = 10
+
 log = logging.getLogger(__name__)
 
 
@@ -76,9 +79,25 @@ class Catalogue:
             )
         return known[version]
 
+    def __contains__(self, model: AnyModel) -> bool:
+        """Whether this very model serves, not another of its name and version."""
+        known = self.models.get(model.manifest.name, {})
+        return known.get(model.manifest.version) is model
+
     def all(self) -> list[AnyModel]:
         """Every model, by name and version."""
         return [model for by_version in self.models.values() for model in by_version.values()]
+
+
+def version_number(text: str) -> int:
+    """The version that a client names.
+
+    Raises:
+        ServiceError: ``not_found`` if it is no whole number.
+    """
+    if not (text.isascii() and text.isdecimal() and len(text) <= _MAX_DIGITS):
+        raise ServiceError(ErrorKind.NOT_FOUND, f"expected a version number, got {text[:64]!r}")
+    return int(text)
 
 
 def read(
@@ -93,7 +112,7 @@ def read(
             models[version] = load(root / name / str(version), runtime)
         except BundleError as error:
             log.error("refused %s/%d: %s", name, version, error)  # noqa: TRY400 - the reason is it
-            refused[version] = str(error)
+            refused[version] = REFUSED
         result = "refused" if version in refused else "ok"
         metrics.loaded(time.perf_counter() - started, result)
     return models, refused

@@ -72,12 +72,15 @@ class Core:
             models, refused = await asyncio.to_thread(
                 read, root, name, self._runtime, self.metrics
             )
-            for version in refused:
-                raise invalid(
-                    f"{name}/{version} is refused, so that nothing was changed; the service's "
-                    "log says why"
+            if refused:
+                self.catalogue = self.catalogue.replaced(
+                    name, self.catalogue.models.get(name, {}), refused
                 )
-            self._serve(self.catalogue.replaced(name, models, refused))
+                raise invalid(
+                    f"{name}/{min(refused)} is refused, so that nothing was changed; the log of "
+                    "the service says why"
+                )
+            self._serve(self.catalogue.replaced(name, models, {}))
 
     async def unload_model(self, name: str) -> None:
         """Serve a name no longer; requests that have begun are finished.
@@ -87,10 +90,7 @@ class Core:
         """
         async with self._changing:
             self.catalogue.get(name)  # refuses names that there are not
-            versions = self.catalogue.models[name]
-            for model in versions.values():
-                self.metrics.unloaded(model.manifest)
-            whys = dict.fromkeys(versions, "unloaded")
+            whys = dict.fromkeys(self.catalogue.models[name], "unloaded")
             self._serve(self.catalogue.replaced(name, {}, whys))
 
     async def change(self, action: str, name: str) -> None:
@@ -100,6 +100,9 @@ class Core:
     def _serve(self, catalogue: Catalogue) -> None:
         """Take a catalogue in place of the one before; what it keeps of that goes on."""
         before = {id(served.model): served for served in self._served.values()}
+        for model in self.catalogue.all():
+            if model not in catalogue:
+                self.metrics.unloaded(model.manifest)
         self._served = {
             (m.manifest.name, m.manifest.version): before.get(id(m))
             or serve(m, self.metrics.model(m.manifest), self.work)

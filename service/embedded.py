@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import logging
+import os
 import signal
 import socket
 import sys
@@ -112,5 +114,6 @@ def _listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
         raise StartError(
-            f"cannot listen on {host}:{port} ({error.strerror}); choose another --port"
+            f"cannot listen on {host}:{port} ({os.strerror(error.errno or 0)}); choose another "
+            f"{'--port' if error.errno in (errno.EADDRINUSE, errno.EACCES) else '--host'}"
         ) from error

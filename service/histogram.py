@@ -32,8 +32,11 @@ class ScoreHistogram(Collector):
 
     def add(self, key: tuple[str, ...], quantiles: Iterable[float]) -> None:
         """Begin a series at zero."""
-        self._edges[key] = np.unique(np.array(list(quantiles)))
-        self._counts[key] = np.zeros(len(self._edges[key]) + 1, dtype=np.int64)
+        edges = np.unique(np.array(list(quantiles)))
+        if np.array_equal(self._edges.get(key, []), edges):
+            return  # loaded again: a count that falls would read as a restart
+        self._edges[key] = edges
+        self._counts[key] = np.zeros(len(edges) + 1, dtype=np.int64)
 
     def observe(self, key: tuple[str, ...], scores: np.ndarray) -> None:
         """Count finite scores, shape ``(rows,)``."""

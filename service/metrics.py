@@ -94,9 +94,7 @@ class Metrics:
     def model(self, manifest: Manifest) -> ModelMetrics:
         """The series of one model, made once when it is loaded."""
         key = (self.replica, manifest.name, str(manifest.version))
-        digest = next(iter(manifest.graphs.values())).artifact.sha256
-        info = (manifest.family, manifest.density, str(len(manifest.features)), digest)
-        self._model_info.labels(*key, *info).set(1)
+        self._model_info.labels(*key, *_described(manifest)).set(1)
         self._model_ready.labels(*key).set(1)
         scores = self._scores[manifest.SCORES]
         scores.add(key[1:], manifest.calibration.quantiles.values())
@@ -111,7 +109,9 @@ class Metrics:
 
     def unloaded(self, manifest: Manifest) -> None:
         """Say that a model serves no longer; its counters stay, as those of a counter must."""
-        self._model_ready.labels(self.replica, manifest.name, str(manifest.version)).set(0)
+        key = (self.replica, manifest.name, str(manifest.version))
+        self._model_ready.labels(*key).set(0)
+        self._model_info.remove(*key, *_described(manifest))
 
     def environment(self, provider: str, onnxruntime: str) -> None:
         """Say what runs here and where."""
@@ -252,6 +252,12 @@ class ModelMetrics:
     def drew(self, samples: int) -> None:
         """Count samples that bounds took."""
         self.samples.inc(samples)
+
+
+def _described(manifest: Manifest) -> tuple[str, ...]:
+    """What a model's series of facts says."""
+    digest = next(iter(manifest.graphs.values())).artifact.sha256
+    return manifest.family, manifest.density, str(len(manifest.features)), digest
 
 
 def merge(pages: Sequence[str]) -> str:

@@ -30,6 +30,8 @@ APPLICATION = "logdet"
 DEPLOYMENT = "Density"
 MAX_ONGOING_REQUESTS = 256
 LOGGING = {"enable_access_log": False, "log_level": "WARNING"}
+# Seconds in which every replica must have loaded a model that a request asks to be loaded.
+CHANGE_TIMEOUT_S = 120.0
 # Seconds in which requests that a proxy has taken reach a replica that is told to stop.
 OPEN_S = 0.5
 
@@ -94,11 +96,19 @@ class Density:
     async def _change_all(self, action: str, name: str) -> None:
         """Load or unload a model in every replica."""
         replicas = serve.get_deployment_handle(DEPLOYMENT, APPLICATION)
-        answers = await replicas.broadcast("change", action, name).results_async(
-            timeout_s=self._config.request_timeout_s
-        )
-        for kind, message in filter(None, answers):
-            raise ServiceError(ErrorKind(kind), message)
+        asked = replicas.broadcast("change", action, name)
+        try:
+            answers = await asked.results_async(timeout_s=CHANGE_TIMEOUT_S)
+        except (TimeoutError, RayError) as error:
+            raise ServiceError(
+                ErrorKind.DEADLINE,
+                "not every replica answered in time; the index says what serves",
+            ) from error
+        refused = [answer for answer in answers if answer is not None]
+        for kind, message in refused:
+            where = f" (in {len(refused)} of {len(answers)} replicas)"
+            told = message + (where if len(refused) < len(answers) else "")
+            raise ServiceError(ErrorKind(kind), told)
 
     async def _snapshots(self) -> Sequence[str]:
         replicas = serve.get_deployment_handle(DEPLOYMENT, APPLICATION)

@@ -59,19 +59,22 @@ class Served(Generic[L]):
     async def _rows(self, operation: str, lane: Lane, rows: Floats) -> Arrays:
         """Answer about rows, counted; the last array is their status."""
         self.check_count(len(rows), operation)
-        return await self._run(operation, lane, len(rows), rows[0].nbytes, taken(rows))
+        return await self._run(operation, lane, len(rows), row_bytes(rows), taken(rows))
 
-    async def _run(
-        self, operation: str, lane: Lane, rows: int, row_bytes: int, take: Take
-    ) -> Arrays:
+    async def _run(self, operation: str, lane: Lane, rows: int, memory: int, take: Take) -> Arrays:
         with self.work.in_flight():
-            out = await self.work.run(lane, rows, row_bytes, take)
+            out = await self.work.run(lane, rows, memory, take)
         self.metrics.answered(operation, out[-1])
         return out
 
     def _scored(self, score: Floats, status: Codes, alpha: float | None) -> Scored:
         self.metrics.judged(score, status)
         return Scored(score, status, self.model.decide(score, alpha))
+
+
+def row_bytes(rows: Floats | None) -> int:
+    """Memory of a row of ``(rows, columns)``; none of nothing."""
+    return 0 if rows is None else rows.shape[1] * rows.itemsize
 
 
 def taken(rows: Floats) -> Take:

@@ -16,7 +16,7 @@ from service.lanes import Array, Arrays, Lane, Take, Watch
 from service.metrics import ModelMetrics
 from service.model import Model
 from service.results import Decoded, Evaluated, Explained, Floats, Sampled, Scored
-from service.served import Served, beside, check_drawing, settle_seed, taken
+from service.served import Served, beside, check_drawing, row_bytes, settle_seed, taken
 from service.work import Work
 
 
@@ -167,9 +167,9 @@ class ServedFlow(Served[Model]):
         """Answer about rows with their context."""
         self.check_count(len(rows), operation)
         given = self.model.conditioning.spread(choice.context, len(rows))
-        row_bytes = rows[0].nbytes + (0 if given is None else given[0].nbytes)
+        memory = row_bytes(rows) + row_bytes(given)
         take = beside(rows, None if given is None else taken(given))
-        return await self._run(operation, lane, len(rows), row_bytes, take)
+        return await self._run(operation, lane, len(rows), memory, take)
 
     def _noise(self, seed: int, temperature: float, context: Floats | None) -> tuple[int, Take]:
         """Bytes of a row of latents, and what gives those of a seed with their context."""

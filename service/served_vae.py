@@ -22,7 +22,7 @@ from service.results import (
     Reconstructed,
     Scored,
 )
-from service.served import Served, beside, check_drawing, settle_seed
+from service.served import Served, beside, check_drawing, row_bytes, settle_seed
 from service.vae import VAE, Weighing
 from service.work import Work
 
@@ -117,8 +117,8 @@ class ServedVAE(Served[VAE]):
         def noise(start: int, stop: int) -> Floats:
             return self.model.posterior_noise(drawn, start, stop)
 
-        row_bytes = x[0].nbytes + len(self.latents) * _NUMBER_BYTES
-        out = await self._run("encode", lane, len(x), row_bytes, beside(x, noise))
+        memory = row_bytes(x) + len(self.latents) * _NUMBER_BYTES
+        out = await self._run("encode", lane, len(x), memory, beside(x, noise))
         return Posterior(*out)
 
     async def decode(self, z: Floats) -> Made:
@@ -136,8 +136,8 @@ class ServedVAE(Served[VAE]):
         def take(start: int, stop: int) -> Floats:
             return self.model.sample_noise(drawn, temperature, start, stop)
 
-        row_bytes = (len(self.latents) + len(self.columns)) * _NUMBER_BYTES
-        return Drawn(*await self._run("sample", self._emit, n, row_bytes, take)), drawn
+        memory = (len(self.latents) + len(self.columns)) * _NUMBER_BYTES
+        return Drawn(*await self._run("sample", self._emit, n, memory, take)), drawn
 
     async def reconstruct(self, x: Floats, choice: Choice = DEFAULT) -> Reconstructed:
         """Rows as they come back from the posterior's centre, and how far off."""
@@ -153,8 +153,8 @@ class ServedVAE(Served[VAE]):
         plan.check_rows(len(x))
         with self.work.in_flight():
             count = len(x) * plan.pieces
-            row_bytes = x[0].nbytes + 2 * _NUMBER_BYTES
-            out = await self.work.run(lane, count, row_bytes, _pieces(x, places, plan.pieces))
+            memory = row_bytes(x) + 2 * _NUMBER_BYTES
+            out = await self.work.run(lane, count, memory, _pieces(x, places, plan.pieces))
             if count < INLINE_PIECES:
                 bounded = _joined(out, plan.pieces)
             else:

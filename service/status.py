@@ -107,7 +107,7 @@ def settle(status: Codes, *outputs: Floats) -> Codes:
     """Status after the graphs have run: an ok row with a non-finite output has not converged."""
     finite = np.ones(len(status), dtype=np.bool_)
     for output in outputs:
-        finite &= np.isfinite(output).reshape(len(status), -1).all(axis=1)
+        finite &= np.isfinite(output).all(axis=tuple(range(1, output.ndim)))
     return np.where((status == OK) & ~finite, NOT_CONVERGED, status).astype(np.uint8)
 
 

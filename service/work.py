@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
+
 from service.batcher import Batcher
 from service.config import ServiceConfig
 from service.errors import ErrorKind, ServiceError
@@ -43,9 +45,14 @@ class Work:
     async def run(self, lane: Lane, rows: int, row_bytes: int, take: Take) -> Arrays:
         """Run the rows of one request; see :meth:`Batcher.submit`.
 
+        No rows are answered without the batcher, by what one row would get, without that row.
+
         Raises:
             ServiceError: ``overloaded``, or ``deadline`` after the time that a request may take.
         """
+        if not rows:
+            width = take(0, 0).shape[1]
+            return tuple(array[:0] for array in lane.run(np.zeros((1, width))))
         try:
             async with asyncio.timeout(self.config.request_timeout_s):
                 return await self._batcher.submit(lane, rows, row_bytes, take)

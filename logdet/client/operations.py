@@ -42,22 +42,6 @@ class Operations(ABC, Generic[AnswerT, DocumentT, CatalogueT]):
     none does not spoil the others: its numbers are NaN, and ``status`` says why.
     """
 
-    _calls: Calls
-
-    @abstractmethod
-    def _run(self, steps: Steps[Any]) -> Any:  # noqa: ANN401 - what the steps return
-        """Do the steps of a call."""
-
-    def models(self, *, timeout: float | None = None) -> CatalogueT:
-        """The catalogue: a dict for each model, at its newest version."""
-        return self._run(self._catalogue(timeout))  # type: ignore[no-any-return]
-
-    def model(
-        self, name: str, version: int | None = None, *, timeout: float | None = None
-    ) -> DocumentT:
-        """The manifest of a model."""
-        return self._run(self._calls.document(Document(name, version), timeout))  # type: ignore[no-any-return]
-
     def log_prob(  # noqa: PLR0913  one parameter a setting
         self,
         name: str,
@@ -73,12 +57,13 @@ class Operations(ABC, Generic[AnswerT, DocumentT, CatalogueT]):
 
         Args:
             name: Of the model.
-            rows: See the class.
-            context: See the class.
-            version: See the class.
+            rows: Array or list, shape ``(rows, features)``, in the manifest's order; or a frame or
+                list of dicts, by feature name. None and NaN stand for what is not known.
+            context: Of a conditional density: as rows are, one row for all or one for each.
+            version: Of the model; the newest if None.
             steps: Of a solver; one of the numbers that the manifest offers.
-            frame: See the class.
-            timeout: See the class.
+            frame: numpy, pandas, polars or arrow, to be answered by; as rows are if None.
+            timeout: Seconds of the whole call, every attempt; the client's own if None.
         """
         call = Call(name, "log_prob", version, rows, context, {"steps": steps}, frame)
         return self._answer(call, timeout)
@@ -118,12 +103,13 @@ class Operations(ABC, Generic[AnswerT, DocumentT, CatalogueT]):
 
         Args:
             name: Of the model.
-            rows: See the class.
+            rows: Array or list, shape ``(rows, features)``, in the manifest's order; or a frame or
+                list of dicts, by feature name. None and NaN stand for what is not known.
             alpha: Accepted rate of false alarms, between 0 and 1.
-            context: See the class.
-            version: See the class.
-            frame: See the class.
-            timeout: See the class.
+            context: Of a conditional density: as rows are, one row for all or one for each.
+            version: Of the model; the newest if None.
+            frame: numpy, pandas, polars or arrow, to be answered by; as rows are if None.
+            timeout: Seconds of the whole call, every attempt; the client's own if None.
         """
         call = Call(name, "score", version, rows, context, {"alpha": alpha}, frame)
         return self._answer(call, timeout)
@@ -145,14 +131,15 @@ class Operations(ABC, Generic[AnswerT, DocumentT, CatalogueT]):
 
         Args:
             name: Of the model.
-            rows: See the class.
-            context: See the class.
-            version: See the class.
+            rows: Array or list, shape ``(rows, features)``, in the manifest's order; or a frame or
+                list of dicts, by feature name. None and NaN stand for what is not known.
+            context: Of a conditional density: as rows are, one row for all or one for each.
+            version: Of the model; the newest if None.
             steps: Of a solver; one of the numbers that the manifest offers.
             seed: Of a VAE: draws from the posterior, whose centre is taken without one.
             depth: Of a VAE: layers of the posterior; one of the numbers that the manifest offers.
-            frame: See the class.
-            timeout: See the class.
+            frame: numpy, pandas, polars or arrow, to be answered by; as rows are if None.
+            timeout: Seconds of the whole call, every attempt; the client's own if None.
         """
         settings = {"steps": steps, "seed": seed, "depth": depth}
         return self._answer(Call(name, "encode", version, rows, context, settings, frame), timeout)
@@ -195,11 +182,11 @@ class Operations(ABC, Generic[AnswerT, DocumentT, CatalogueT]):
             n: How many.
             seed: The same draws the same rows; drawn, and told, where it is left out.
             temperature: Factor on the base noise; 1 where it is left out.
-            context: See the class.
-            version: See the class.
+            context: Of a conditional density: as rows are, one row for all or one for each.
+            version: Of the model; the newest if None.
             steps: Of a solver; one of the numbers that the manifest offers.
-            frame: See the class; an :class:`~logdet.client.Answer` where it is left out.
-            timeout: See the class.
+            frame: numpy, pandas, polars or arrow, to be answered by; numpy if None.
+            timeout: Seconds of the whole call, every attempt; the client's own if None.
         """
         settings = {"n": n, "seed": seed, "temperature": temperature, "steps": steps}
         return self._answer(Call(name, "sample", version, None, context, settings, frame), timeout)
@@ -222,13 +209,14 @@ class Operations(ABC, Generic[AnswerT, DocumentT, CatalogueT]):
 
         Args:
             name: Of the model.
-            rows: See the class.
+            rows: Array or list, shape ``(rows, features)``, in the manifest's order; or a frame or
+                list of dicts, by feature name. None and NaN stand for what is not known.
             samples: Of each row.
             seed: The same gives the same bounds; drawn, and told, where it is left out.
             depth: Layers of the posterior; one of the numbers that the manifest offers.
-            version: See the class.
-            frame: See the class.
-            timeout: See the class.
+            version: Of the model; the newest if None.
+            frame: numpy, pandas, polars or arrow, to be answered by; as rows are if None.
+            timeout: Seconds of the whole call, every attempt; the client's own if None.
         """
         settings = {"samples": samples, "seed": seed, "depth": depth}
         call = Call(name, "log_prob_bound", version, rows, None, settings, frame)
@@ -252,46 +240,5 @@ class Operations(ABC, Generic[AnswerT, DocumentT, CatalogueT]):
         call = Call(name, "reconstruct", version, rows, None, {"depth": depth}, frame)
         return self._answer(call, timeout)
 
-    def expectation(  # noqa: PLR0913  one parameter a setting
-        self,
-        name: str,
-        of: Sequence[Question],
-        *,
-        samples: int | None = None,
-        seed: int | None = None,
-        context: RowsLike | None = None,
-        version: int | None = None,
-        steps: int | None = None,
-        timeout: float | None = None,
-    ) -> DocumentT:
-        """Means, variances, quantiles and probabilities under a flow, with standard errors.
-
-        Args:
-            name: Of the model.
-            of: ``{"mean": "f"}``, ``{"variance": "f"}``, ``{"quantile": "f", "q": 0.99}`` or
-                ``{"probability": {"f": [low, high]}}``, where None is an open end.
-            samples: Rows to draw.
-            seed: The same gives the same answer; drawn, and told, where it is left out.
-            context: One row, as an array or list, or a list of one dict by name.
-            version: See the class.
-            steps: Of a solver; one of the numbers that the manifest offers.
-            timeout: See the class.
-
-        Returns:
-            The entries of ``of`` with ``value`` and ``standard_error``, and what was drawn.
-        """
-        given = context.tolist() if isinstance(context, np.ndarray) else context
-        settings = {"samples": samples, "seed": seed, "context": given, "steps": steps}
-        chosen = {key: value for key, value in settings.items() if value is not None}
-        document = Document(name, version, "expectation", {"of": list(of), **chosen})
-        return self._run(self._calls.document(document, timeout))  # type: ignore[no-any-return]
-
     def _answer(self, call: Call, timeout: float | None) -> AnswerT:
         return self._run(self._calls.answer(call, timeout))  # type: ignore[no-any-return]
-
-    def _catalogue(self, timeout: float | None) -> Steps[list[dict[str, Any]]]:
-        told = yield from self._calls.document(Document(), timeout)
-        models = told.get("models")
-        if not isinstance(models, list):
-            raise ServiceFailed("expected a catalogue of a logdet service, got none")
-        return models

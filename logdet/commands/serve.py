@@ -67,6 +67,7 @@ def serve(  # noqa: PLR0913  one parameter an option
             port=port,
             grpc=False if no_grpc else None,
             grpc_port=grpc_port,
+            allow_loading=allow_loading or None,
             provider=provider,
         )
         if ray:

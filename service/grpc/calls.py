@@ -45,11 +45,19 @@ class Rpc:
 
 @dataclass(slots=True)
 class Count:
-    """What is known of a request while it is answered."""
+    """What is known of a request while it is answered.
+
+    Attributes:
+        code: Of its answer.
+        what: Model, version and method.
+        request: Once it is read.
+        is_new: Whether it is refused after a stop; a watch that goes on is not.
+    """
 
     code: StatusCode = StatusCode.CANCELLED
     what: Counted = NOBODYS
     request: Message | None = None
+    is_new: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +135,8 @@ class Calls:
                 out = _stopping()
                 break
             await _happens(self.stopping, POLL_S)
-            out = await self._attempt(rpc, kind, data, context, Count())
+            # Begun before the stop, and told of it however late that is noticed here.
+            out = await self._attempt(rpc, kind, data, context, Count(is_new=False))
         refuse(context, out)
 
     async def _attempt(
@@ -136,6 +145,8 @@ class Calls:
         left = context.time_remaining()
         try:
             async with within(left):
+                if count.is_new and self.closed.is_set():
+                    raise _stopping()
                 count.request = request = self._read(kind, data)
                 count.what = rpc.counted(request)
                 answer = await rpc.answer(request)
@@ -163,8 +174,6 @@ class Calls:
             self.core.metrics.request((*count.what, "grpc"), count.code.name, seconds)
 
     def _read(self, kind: type[Message], data: bytes) -> Message:
-        if self.closed.is_set():
-            raise _stopping()
         limit = self.core.config.limit_body_bytes
         if len(data) > limit:
             raise ServiceError(

@@ -15,7 +15,6 @@ from service.grpc.calls import NOBODYS, Counted, Rpc
 from service.grpc.pool import Message, message
 from service.grpc.tensors import as_doubles, doubles
 from service.operations.call import Answer, Call
-from service.operations.empty import run
 from service.operations.kinds import operation_of
 from service.operations.spec import Operation
 from service.rows import listed
@@ -70,7 +69,7 @@ class Method:
         operation = METHODS[self.name]
         served = self.core.find(*_model(request), operation)
         spec = operation_of(served, operation)
-        found = await run(spec, served, _call(served, spec, request))
+        found = await spec.ask(served, _call(served, spec, request))
         response = _class(f"{self.name}Response")(model=_told(served))
         _write(response, found)
         return response

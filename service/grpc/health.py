@@ -51,7 +51,7 @@ class HealthService:
             return _response("SERVICE_UNKNOWN")
 
     def _is_ready(self, name: str) -> bool:
-        if not name or name in self.services:
+        if not name or name == SERVICE or name in self.services:
             return self.inference.ready()
         return self.inference.is_ready(name, "")
 

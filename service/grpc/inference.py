@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
@@ -19,7 +20,7 @@ from service.grpc.tensors import (
 )
 from service.oip.config import config_of, metadata_of
 from service.oip.inference import Inference
-from service.oip.messages import InferRequest
+from service.oip.messages import InferRequest, InputTensor
 from service.oip.models import Target
 from service.oip.repository import Repository
 from service.oip.statistics import statistics
@@ -94,7 +95,7 @@ class InferenceService:
             InferRequest(
                 model=request.model_name,
                 version=request.model_version,
-                inputs=read_inputs(request),
+                inputs=await self._inputs(request),
                 outputs=tuple(output.name for output in request.outputs),
                 parameters=read_parameters(request.parameters),
                 id=request.id,
@@ -137,8 +138,17 @@ class InferenceService:
         await self.repository.unload(request.model_name)
         return _class("RepositoryModelUnloadResponse")()
 
+    async def _inputs(self, request: Message) -> tuple[InputTensor, ...]:
+        """Its tensors; values in the message itself are many objects, read in a thread."""
+        for tensor in request.inputs:
+            self.inference.check_rows(tensor.shape)
+        if is_typed(request):
+            return await asyncio.to_thread(read_inputs, request)
+        return read_inputs(request)
+
     def _counted(self, request: Message) -> Counted:
-        return self.inference.counted(request.model_name, request.model_version)
+        outputs = tuple(output.name for output in request.outputs)
+        return self.inference.counted(request.model_name, request.model_version, outputs)
 
     def _targets(self, name: str, version: str) -> list[Target]:
         models = self.inference.models

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.errors import ErrorKind, ServiceError, invalid
+from service.errors import invalid
 from service.grpc.pool import Message, packed
 from service.oip.messages import InputTensor, OutputTensor, Parameter
-from service.oip.tensors import from_bytes, from_values, to_bytes
+from service.oip.tensors import from_bytes, from_values, refuse_parameters, to_bytes
 
 # The one field of InferTensorContents for each datatype; FP16 and BF16 have none.
 CONTENTS: Mapping[str, str] = {
@@ -30,8 +30,6 @@ CONTENTS: Mapping[str, str] = {
 }
 # Declared as bytes in our pool: pieces of one packed array.
 _IN_BULK = {"fp32_contents", "fp64_contents"}
-# What these parameters of a tensor ask for would be missed if they were passed over.
-_UNSUPPORTED = ("shared_memory", "classification")
 _DOUBLE = np.dtype("<f8")
 _INT64 = range(-(2**63), 2**63)
 
@@ -48,7 +46,7 @@ def read_inputs(request: Message) -> tuple[InputTensor, ...]:
         ServiceError: ``invalid_input`` or ``unsupported``, naming the tensor.
     """
     for tensor in (*request.inputs, *request.outputs):
-        _refuse_unsupported(tensor)
+        refuse_parameters(tensor.name, tensor.parameters)
     if is_typed(request):
         return tuple(
             InputTensor(tensor.name, tensor.datatype, _typed(tensor)) for tensor in request.inputs
@@ -158,13 +156,3 @@ def doubles(holder: Message, field: str, called: str) -> NDArray[np.float64]:
 def as_doubles(values: NDArray[Any]) -> list[bytes]:
     """Values for a field of doubles; nothing of no values."""
     return [np.ascontiguousarray(values, _DOUBLE).tobytes()] if values.size else []
-
-
-def _refuse_unsupported(tensor: Message) -> None:
-    for name in tensor.parameters:
-        if name.startswith(_UNSUPPORTED):
-            raise ServiceError(
-                ErrorKind.UNSUPPORTED,
-                f"expected no parameter {name[:64]!r} of {tensor.name[:64]!r}: shared memory and "
-                "classification are not offered",
-            )

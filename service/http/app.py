@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Awaitable, Callable
 
@@ -11,11 +10,13 @@ from starlette.responses import Response
 from starlette.routing import Route, Router
 from starlette.types import Message, Receive, Scope, Send
 
+from service.catalogue import Catalogue
 from service.core import Core
 from service.deadline import within
-from service.errors import ErrorKind, ServiceError, invalid
+from service.errors import ErrorKind, ServiceError
 from service.http import docs
 from service.http.catalogue import Pages
+from service.http.deadline import allowed_seconds, header
 from service.http.errors import error_response, refusal, unimplemented
 from service.http.kinds import OPERATIONS
 from service.http.oip.routes import PREFIX, PROTOCOL, OpenInference
@@ -24,9 +25,6 @@ from service.http.operations import COUNTED, SERVED, Operations, json_response
 from service.http.request_id import HEADER, SANE
 from service.metrics import CONTENT_TYPE, own_version
 from service.oip.repository import Change, Repository
-
-# As Ray Serve calls it too.
-TIMEOUT_HEADER = b"x-request-timeout-seconds"
 
 MetricsPage = Callable[[], Awaitable[str]]
 
@@ -46,7 +44,7 @@ class App:
         self._core = core
         self._metrics_page = metrics or self._own_metrics
         self._change = change
-        self._openapi: Response | None = None
+        self._described: tuple[Catalogue, Response] | None = None
         self._router = Router(self._routes(), redirect_slashes=False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -65,7 +63,7 @@ class App:
             scope["path"] = scope["path"].rstrip("/")  # which that protocol leaves open
         answer = _Answering(send, _request_id(scope))
         try:
-            async with within(_allowed_seconds(scope)):
+            async with within(allowed_seconds(scope)):
                 await self._router(scope, receive, answer)
         except ClientDisconnect:
             pass  # nobody is there to be answered
@@ -115,10 +113,11 @@ class App:
         return self._core.metrics.snapshot()
 
     async def _describe(self, request: Request) -> Response:
-        if self._openapi is None:
-            manifests = [model.manifest for model in self._core.catalogue.all()]
-            self._openapi = json_response(document(own_version(), manifests))
-        return self._openapi
+        catalogue = self._core.catalogue
+        if self._described is None or self._described[0] is not catalogue:
+            manifests = [model.manifest for model in catalogue.all()]
+            self._described = catalogue, json_response(document(own_version(), manifests))
+        return self._described[1]
 
 
 class _Answering:
@@ -162,28 +161,9 @@ def _counted(scope: Scope) -> tuple[str, str, str, str]:
     return model, version, method, PROTOCOL if _is_open_inference(scope) else "http"
 
 
-def _allowed_seconds(scope: Scope) -> float | None:
-    """The time that a client gives its request, where it says so."""
-    text = _header(scope, TIMEOUT_HEADER)
-    if text is None:
-        return None
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0.0 < seconds < math.inf:
-        name = TIMEOUT_HEADER.decode()
-        raise invalid(f"expected {name} as a number of seconds, got {text[:32]!r}")
-    return seconds
-
-
 def _request_id(scope: Scope) -> bytes | None:
-    value = _header(scope, HEADER)
+    value = header(scope, HEADER)
     return value if value is not None and SANE.fullmatch(value) else None
-
-
-def _header(scope: Scope, wanted: bytes) -> bytes | None:
-    return next((value for name, value in scope["headers"] if name == wanted), None)
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

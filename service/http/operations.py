@@ -13,8 +13,8 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
+from service.catalogue import version_number
 from service.core import Core
-from service.errors import ErrorKind, ServiceError
 from service.http import expectation, media
 from service.http.gone import unless_gone
 from service.http.kinds import KINDS
@@ -23,7 +23,6 @@ from service.http.reading import Body, read_call, written
 from service.http.tables import ndjson, query, reading
 from service.http.tables.columns import Columns, flat, layout
 from service.operations.call import Call
-from service.operations.empty import run
 from service.operations.kinds import operation_of
 from service.operations.spec import Operation
 from service.results import Codes
@@ -65,7 +64,7 @@ class Operations:
             failed = self._core.metrics.rejected
             asked = ndjson.Asked(served, spec, named, lambda refused: failed(refused.kind))
             return await ndjson.respond(request, asked, call)
-        work = run(spec, served, call)
+        work = spec.ask(served, call)
         # Watching for the client costs more than a small request's own work.
         is_long = spec.is_long or not _is_small(request)
         answer = await (unless_gone(request, work) if is_long else work)
@@ -103,11 +102,7 @@ def version_of(path: dict[str, Any]) -> int | None:
     text = path.get("version")
     if text is None:
         return None
-    if not (text.isascii() and text.isdecimal() and len(text) <= 10):
-        raise ServiceError(
-            ErrorKind.NOT_FOUND, f"expected a version number in the path, got {text[:64]!r}"
-        )
-    return int(text)
+    return version_number(text)
 
 
 def json_response(content: object) -> Response:

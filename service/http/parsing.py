@@ -13,6 +13,7 @@ from starlette.requests import Request
 from service.errors import ErrorKind, ServiceError, invalid
 from service.http.errors import HttpError
 
+_BADLY_ENDED = "the compressed body ends too early, or goes on after its end"
 # zlib's window argument: 47 takes gzip and zlib headers alike.
 _INFLATABLE = {"gzip": 47, "x-gzip": 47, "deflate": 47}
 
@@ -85,16 +86,20 @@ async def read_body(request: Request, limit_bytes: int) -> bytes:
     chunks: list[bytes] = []
     size = 0
     async for chunk in request.stream():
+        if inflate and chunk and inflate.eof:
+            raise invalid(_BADLY_ENDED)
         try:
             plain = inflate.decompress(chunk, limit_bytes + 1 - size) if inflate else chunk
         except zlib.error as error:
             raise invalid("the body is not compressed as content-encoding says") from error
+        if inflate and inflate.unused_data:
+            raise invalid(_BADLY_ENDED)
         size += len(plain)
         if size > limit_bytes:
             raise _too_large(limit_bytes)
         chunks.append(plain)
-    if inflate and size and (not inflate.eof or inflate.unused_data):
-        raise invalid("the compressed body ends too early, or goes on after its end")
+    if inflate and size and not inflate.eof:
+        raise invalid(_BADLY_ENDED)
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,25 +26,22 @@ from service.oip.messages import (
 )
 from service.oip.models import COUNT, STATUS, Models, Target, tensor_of
 from service.operations.call import Answer, Call
-from service.operations.empty import run as ask
 from service.operations.spec import ROWS
 from service.results import Floats
+from service.rows import check_count
 
 # What is told to be there; clients begin to use an extension when they see it.
 EXTENSIONS = (
     "binary_tensor_data",
     "model_configuration",
-    "model_repository",
     "parameters",
-    "schedule_policy",
     "statistics",
 )
 # Of the protocol and its extensions; the first bounds the time, the others mean nothing here.
 TIMEOUT = "timeout"
-RESERVED = frozenset(
-    {TIMEOUT, "priority", "headers", "binary_data_output", "content_type"}
-    | {"sequence_id", "sequence_start", "sequence_end"}
-)
+RESERVED = frozenset({TIMEOUT, "priority", "headers", "binary_data_output", "content_type"})
+# Bytes of a request's tensors from which their casts leave the event loop.
+LARGE_BYTES = 2**20
 _FRACTIONS = frozenset({"alpha", "temperature"})
 
 
@@ -55,11 +54,13 @@ class Inference:
 
     def __init__(self, core: Core) -> None:
         self._core = core
+        self._allows_loading = core.config.allow_loading
         self.models = Models(core)
 
     def server(self) -> dict[str, Any]:
         """Metadata of the server."""
-        return {"name": "logdet", "version": own_version(), "extensions": list(EXTENSIONS)}
+        extensions = [*EXTENSIONS, *(["model_repository"] if self._allows_loading else [])]
+        return {"name": "logdet", "version": own_version(), "extensions": extensions}
 
     def live(self) -> bool:
         """Whether requests can be answered at all, which asking proves."""
@@ -81,13 +82,25 @@ class Inference:
         """See :meth:`Models.spec`."""
         return self.models.spec(model, version)
 
-    def counted(self, model: str, version: str = "") -> tuple[str, str, str]:
+    def counted(
+        self, model: str, version: str = "", outputs: tuple[str, ...] = ()
+    ) -> tuple[str, str, str]:
         """Model, version and method as metrics name them; empty and ``other`` of no model."""
         try:
             target = self.models.find(model, version)
         except ServiceError:
             return "", "", "other"
-        return *target.served.metrics.key, target.methods[-1]  # type: ignore[return-value]
+        name, number = target.served.metrics.key
+        return name, number, target.method(outputs or tuple(target.outputs()))
+
+    def check_rows(self, shape: Sequence[object]) -> None:
+        """Refuse a tensor of more rows than a request may have, before its values are looked at.
+
+        Raises:
+            ServiceError: ``too_large``.
+        """
+        if shape and type(shape[0]) is int:
+            check_count(shape[0], self._core.config.limit_rows, "NAME", "score")
 
     async def infer(self, request: InferRequest) -> InferAnswer:
         """Answer a request.
@@ -97,15 +110,22 @@ class Inference:
         """
         target = self.models.find(request.model, request.version)
         wanted = _wanted(target, request.outputs)
-        call = _call(target, request, frozenset(wanted))
+        if sum(tensor.array.nbytes for tensor in request.inputs) < LARGE_BYTES:
+            call = _call(target, request, frozenset(wanted))
+        else:  # casting it would hold up the event loop
+            call = await asyncio.to_thread(_call, target, request, frozenset(wanted))
         async with within(_seconds(request.parameters)):
-            answer = await ask(target.operation, target.served, call)
+            answer = await target.operation.ask(target.served, call)
         told = {"density": target.manifest.density, **answer.told}
         return InferAnswer(
             model=request.model,
             version=str(target.manifest.version),
             outputs=tuple(_output(target, answer, name) for name in wanted),
-            parameters={name: value for name, value in told.items() if value is not None},
+            parameters={
+                name: value
+                for name, value in told.items()
+                if value is not None and _is_finite(value)
+            },
             id=request.id,
         )
 
@@ -117,6 +137,8 @@ def _wanted(target: Target, asked: tuple[str, ...]) -> tuple[str, ...]:
         if name not in offered:
             listed = ", ".join(offered)
             raise invalid(f"{target.name} has no output {name[:64]!r}; it has: {listed}")
+    if len(set(asked)) < len(asked):
+        raise invalid("expected each output once, got one that is asked for twice")
     return asked or tuple(offered)
 
 
@@ -159,12 +181,17 @@ def _settings(target: Target, parameters: Parameters) -> Mapping[str, object]:
 
 def _number(name: str, value: Parameter) -> object:
     """A parameter; text is read as a number, because some clients can send nothing else."""
-    if not isinstance(value, str):
+    if not isinstance(value, str) or "_" in value:
         return value
     try:
         return float(value) if name in _FRACTIONS else int(value)
     except ValueError:
         return value
+
+
+def _is_finite(value: Parameter) -> bool:
+    """Whether a parameter can carry it: JSON has no infinite threshold."""
+    return isinstance(value, str) or math.isfinite(value)
 
 
 def _seconds(parameters: Parameters) -> float | None:

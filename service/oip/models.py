@@ -7,11 +7,12 @@ like are the operations that it has beside that.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from exported.kinds import FlowManifest
 from exported.manifest import Manifest
+from service.catalogue import version_number
 from service.core import Core
 from service.errors import ErrorKind, ServiceError
 from service.oip.messages import ModelSpec, TensorSpec
@@ -67,6 +68,10 @@ class Target:
             return ()
         return self.served.model.conditioning.names
 
+    def method(self, outputs: Collection[str]) -> str:
+        """The operation that a request for these outputs is counted as."""
+        return flow.method_of(outputs) if len(self.methods) > 1 else self.methods[0]
+
     def outputs(self) -> dict[str, TensorSpec]:
         """Tensors of its answer by name, in order."""
         specs = {}
@@ -105,7 +110,7 @@ class Models:
             ServiceError: ``not_found`` if there is none, ``not_ready`` while none can be.
         """
         name, _, operation = model.partition(".")
-        served = self._core.find(name, _version(version))
+        served = self._core.find(name, version_number(version) if version else None)
         offered = targets_of(served)
         if operation not in offered:
             listed = ", ".join(f"{name}.{one}" if one else name for one in offered)
@@ -130,7 +135,8 @@ class Models:
         """
         target = self.find(model, version)
         manifest = target.manifest
-        versions = (version,) if version else self._core.catalogue.models[manifest.name]
+        all_versions = self._core.catalogue.models[manifest.name]
+        versions = (manifest.version,) if version else tuple(all_versions)
         return ModelSpec(
             name=target.name,
             versions=tuple(map(str, versions)),
@@ -167,8 +173,11 @@ def _everything(manifest: Manifest) -> Operation:
         if operation in manifest.operations
         for column in columns
     }
-    outputs = tuple(output for output in flow.EVALUATE.outputs if output.name in offered)
-    return replace(flow.EVALUATE, outputs=outputs)
+    whole = flow.EVALUATE
+    outputs = tuple(output for output in whole.outputs if output.name in offered)
+    decides = "score" in manifest.operations
+    settings = tuple(name for name in whole.settings if decides or name != "alpha")
+    return replace(whole, outputs=outputs, settings=settings)
 
 
 def _properties(manifest: Manifest) -> dict[str, str]:
@@ -183,11 +192,3 @@ def _properties(manifest: Manifest) -> dict[str, str]:
     if isinstance(manifest, FlowManifest):
         told["density_tolerance"] = f"{manifest.density_tolerance:g}"
     return told
-
-
-def _version(text: str) -> int | None:
-    if not text:
-        return None
-    if not (text.isascii() and text.isdecimal() and len(text) <= 10):
-        raise ServiceError(ErrorKind.NOT_FOUND, f"expected a version number, got {text[:64]!r}")
-    return int(text)

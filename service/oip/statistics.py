@@ -8,7 +8,8 @@ of the protocol names them: ``inference_count`` is rows, ``execution_count`` run
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -42,35 +43,34 @@ async def statistics(page: Page, targets: Sequence[Target]) -> list[dict[str, An
         page: Gives the metrics of all replicas.
         targets: The models.
     """
-    samples = await asyncio.to_thread(_samples, await page())
-    return [_of(target, samples) for target in targets]
+    return await asyncio.to_thread(_all, await page(), targets)
 
 
-def _samples(page: str) -> list[Sample]:
+def _all(page: str, targets: Sequence[Target]) -> list[dict[str, Any]]:
+    samples: defaultdict[tuple[str, ...], list[Sample]] = defaultdict(list)
+    for family in text_string_to_metric_families(page):
+        for name, labels, value, *_ in family.samples:
+            if name in _READ:
+                key = labels["model"], labels["version"], labels["method"]
+                samples[key].append((name, labels, value))
     return [
-        (sample.name, sample.labels, sample.value)
-        for family in text_string_to_metric_families(page)
-        for sample in family.samples
-        if sample.name in _READ
+        _of(target, [s for method in target.methods for s in samples[*_key(target), method]])
+        for target in targets
     ]
 
 
-def _of(target: Target, samples: Iterable[Sample]) -> dict[str, Any]:
-    model, version = target.served.metrics.key
-    mine = [
-        sample
-        for sample in samples
-        if sample[1]["model"] == model
-        and sample[1]["version"] == version
-        and sample[1]["method"] in target.methods
-    ]
+def _key(target: Target) -> tuple[str, ...]:
+    return target.served.metrics.key
+
+
+def _of(target: Target, mine: list[Sample]) -> dict[str, Any]:
     last = [value for name, _, value in mine if name == "logdet_last_request_timestamp_seconds"]
     runs = _duration(mine, "compute")
     # Tensors go in and out within the run; perf_analyzer wants the three counts to be alike.
     within = {"count": runs["count"], "ns": 0}
     return {
         "name": target.name,
-        "version": version,
+        "version": _key(target)[1],
         "last_inference": int(1000 * max(last, default=0.0)),
         "inference_count": int(_sum(mine, "logdet_rows_total")),
         "execution_count": int(_sum(mine, "logdet_executions_total")),

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.errors import ServiceError, invalid
+from service.errors import ErrorKind, ServiceError, invalid
 
 # As on the wire: little-endian.
 DTYPES: Mapping[str, np.dtype[Any]] = {
@@ -29,8 +29,11 @@ DTYPES: Mapping[str, np.dtype[Any]] = {
 }
 # Whole numbers beyond are not all doubles.
 EXACT = 2**53
+# Every number of so few bytes is a float32.
+_SHORT = 2
 _MAX_AXES = 8
 _MAX_ELEMENTS = 2**40
+_UNSUPPORTED = ("shared_memory", "classification")
 
 
 def dtype_of(name: str, datatype: str) -> np.dtype[Any]:
@@ -53,7 +56,7 @@ def shape_of(name: str, shape: Sequence[object]) -> tuple[int, ...]:
     Raises:
         ServiceError: ``invalid_input`` if it is not a list of sizes, or too large to be true.
     """
-    sizes = [size for size in shape if type(size) is int and size >= 0]
+    sizes = [size for size in shape if type(size) is int and 0 <= size <= _MAX_ELEMENTS]
     is_shape = len(sizes) == len(shape) <= _MAX_AXES
     if not is_shape or math.prod(sizes) > _MAX_ELEMENTS:
         raise invalid(f"expected a shape of sizes for {name[:64]!r}, got {str(list(shape))[:64]}")
@@ -97,6 +100,25 @@ def from_values(name: str, datatype: str, shape: Sequence[object], values: objec
         raise invalid(f"a value of {name[:64]!r} does not fit {datatype}") from error
 
 
+def refuse_parameters(name: str, parameters: Iterable[str]) -> None:
+    """Refuse what a tensor asks for and would miss if it were passed over.
+
+    Args:
+        name: Of the tensor.
+        parameters: Names of its parameters.
+
+    Raises:
+        ServiceError: ``unsupported``.
+    """
+    for parameter in parameters:
+        if parameter.startswith(_UNSUPPORTED):
+            raise ServiceError(
+                ErrorKind.UNSUPPORTED,
+                f"expected no parameter {parameter[:64]!r} of {name[:64]!r}: shared memory and "
+                "classification are not offered",
+            )
+
+
 def to_bytes(array: NDArray[Any]) -> memoryview:
     """The raw values of a contiguous array, not copied."""
     return array.reshape(-1).view(np.uint8).data
@@ -118,8 +140,10 @@ def as_rows(name: str, array: NDArray[Any], columns: Sequence[str]) -> NDArray[n
         raise invalid(
             f"expected input {name!r} of shape [-1, {len(columns)}], got {list(array.shape)}"
         )
-    if array.dtype.kind == "f":
-        return array if array.dtype.itemsize > 2 else array.astype(np.float32)
+    if array.dtype.kind == "f" and array.dtype.itemsize > _SHORT:
+        return array
+    if array.dtype.itemsize <= _SHORT:
+        return array.astype(np.float32)
     if array.dtype.itemsize == 8 and array.size and _beyond(array):
         raise invalid(f"expected whole numbers of at most 2**53 in {name!r}, got a larger one")
     return array.astype(np.float64)

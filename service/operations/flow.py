@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from typing import Any
 
 from service.choice import Choice, choose_steps
@@ -64,16 +64,23 @@ async def evaluate(served: ServedFlow, call: Call) -> Answer:
     """Rows to all that one run tells of them, or to the columns wanted."""
     offered = {output.name for output in EVALUATE.outputs}
     wanted = offered if call.outputs is None else call.outputs
-    is_decision = not wanted.isdisjoint(DECIDED)
-    x, choice = call.given(), _choice(call)
-    if is_decision:
+    x, choice, method = call.given(), _choice(call), method_of(wanted)
+    if method == "score":
         out, scored = await served.judge(x, call.number("alpha"), choice)
         columns, told = decided(scored)
     else:
-        run = served.log_prob if "log_prob" in wanted else served.encode
+        run = served.encode if method == "encode" else served.log_prob
         out, columns, told = await run(x, choice), {}, {}
     found = {"log_prob": out.log_prob, "z": out.z, "log_det": out.log_det, **columns}
     return Answer({k: v for k, v in found.items() if k in wanted}, out.status, told)
+
+
+def method_of(wanted: Collection[str]) -> str:
+    """The operation that gives the columns wanted, beside what one run tells anyway."""
+    if any(name in wanted for name in DECIDED):
+        return "score"
+    latents = any(output.name in wanted for output in (Z, LOG_DET))
+    return "encode" if latents and "log_prob" not in wanted else "log_prob"
 
 
 def drawing(call: Call) -> tuple[int, int | None, float]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from service.operations import flow, latent
-from service.operations.call import Answer, Call
 from service.operations.spec import Operation
 from service.served_autoencoder import ServedAutoencoder
 from service.served_flow import ServedFlow
@@ -22,12 +21,3 @@ BY_KIND: Mapping[type[AnyServed], Mapping[str, Operation]] = {
 def operation_of(served: AnyServed, name: str) -> Operation:
     """An operation that the model's manifest offers, and whose answer is columns."""
     return BY_KIND[type(served)][name]
-
-
-async def answer(served: AnyServed, name: str, call: Call) -> Answer:
-    """Ask a model for one of the operations that its manifest offers.
-
-    Raises:
-        ServiceError: If the call is refused.
-    """
-    return await operation_of(served, name).ask(served, call)

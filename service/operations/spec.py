@@ -79,17 +79,16 @@ class Operation:
         Raises:
             ServiceError: If the call is refused.
         """
-        return await self.run(served, _widened(served, call) if self.takes == "rows" else call)
+        return await self.run(served, self._widened(served, call))
 
-
-def _widened(served: AnyServed, call: Call) -> Call:
-    """The call, whose rows may wait beside others of any type."""
-    rows, context = call.rows, call.context
-    if rows is not None:
-        rows = served.model.rules.widened(rows)
-    if context is not None and isinstance(served, ServedFlow):
-        context = served.model.conditioning.rules.widened(context)
-    return replace(call, rows=rows, context=context)
+    def _widened(self, served: AnyServed, call: Call) -> Call:
+        """The call, whose rows may wait beside others of any type."""
+        rows, context = call.rows, call.context
+        if rows is not None and self.takes == "rows":
+            rows = served.model.rules.widened(rows)
+        if context is not None and isinstance(served, ServedFlow):
+            context = served.model.conditioning.rules.widened(context)
+        return replace(call, rows=rows, context=context)
 
 
 def row_type(manifest: Manifest) -> Type:

@@ -53,7 +53,13 @@ def test_the_server_says_what_it_is(client: triton.InferenceServerClient) -> Non
     assert client.is_server_ready()
     told = client.get_server_metadata()
     assert told["name"] == "logdet"
-    assert {"binary_tensor_data", "statistics", "model_configuration"} <= set(told["extensions"])
+    assert sorted(told["extensions"]) == [
+        "binary_tensor_data",
+        "model_configuration",
+        "model_repository",
+        "parameters",
+        "statistics",
+    ]
 
 
 def test_paths_may_end_in_a_slash(api: httpx.Client) -> None:
@@ -158,9 +164,16 @@ def test_what_cannot_be_cast_is_refused(client: triton.InferenceServerClient) ->
 
 
 def test_no_rows_are_answered_with_no_rows(client: triton.InferenceServerClient) -> None:
-    answer = client.infer("gauss", [tensor(rows(1)[:0], "FP64")])
+    none = [tensor(rows(1)[:0], "FP64")]
+    answer = client.infer("gauss", none)
     assert answer.as_numpy("log_prob").shape == (0,)
     assert answer.as_numpy("z").shape == (0, 3)
+    some = client.infer("gauss", [tensor(rows(2), "FP64")])
+    assert answer.get_response()["parameters"] == some.get_response()["parameters"]
+    for name in ("vae", "vae.encode", "vae.log_prob_bound", "vae.reconstruct", "auto"):
+        assert client.infer(name, none).as_numpy("status").shape == (0,)
+    with pytest.raises(InferenceServerException, match="alpha"):
+        client.infer("gauss", none, parameters={"alpha": 7.0})
 
 
 def test_many_rows_are_answered_whole(client: triton.InferenceServerClient) -> None:
@@ -358,6 +371,7 @@ def one(**changes: Any) -> dict[str, Any]:
 REFUSED = [
     ("not JSON", "{", 400, "expected JSON"),
     ("no object", "[]", 400, "JSON object"),
+    ("bytes", "\x01\x02", 400, "raw values need the header"),
     ("no inputs", {}, 400, "'inputs' as a list"),
     ("another name", one(name="y"), 400, "expected the inputs x of gauss, got y"),
     ("twice", {"inputs": one()["inputs"] * 2}, 400, "expected the inputs x"),
@@ -366,7 +380,8 @@ REFUSED = [
     ("too few values", one(data=ROW[:3]), 400, "expected 4 values"),
     ("ragged", one(data=[ROW[:3]]), 400, "nested as its shape"),
     ("negative size", one(shape=[-1, 4]), 400, "a shape of sizes"),
-    ("huge size", one(shape=[2**62, 4]), 400, "a shape of sizes"),
+    ("huge size", one(shape=[4, 2**62]), 400, "a shape of sizes"),
+    ("too many rows", one(shape=[2**62, 4]), 413, "at most 262144 rows"),
     ("text", one(data=["a", 1, 2, 3]), 400, "got text"),
     ("a boolean", one(data=[True, 1, 2, 3]), 400, "got a boolean"),
     ("fractions as INT64", one(datatype="INT64", data=[0.5, 1, 2, 3]), 400, "with a fraction"),
@@ -380,7 +395,7 @@ REFUSED = [
     ("unknown parameter", one() | {"parameters": {"alhpa": 1}}, 400, "unknown parameter 'alhpa'"),
     ("bad alpha", one() | {"parameters": {"alpha": 2}}, 400, "alpha"),
     ("classification", one() | {"outputs": [{"name": "z", "parameters": {"classification": 1}}]},
-     501, "no classes"),
+     501, "classification are not offered"),
     ("too late", one() | {"parameters": {"timeout": 1}}, 504, "within the 1e-06 s"),
 ]  # fmt: skip
 
@@ -450,3 +465,65 @@ def test_too_much_is_refused_with_413(api: httpx.Client) -> None:
     many = api.post(INFER, content=x.tobytes(), headers=headers)
     assert many.status_code == 413
     assert "at most 262144 rows" in many.json()["error"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        one() | {"outputs": [{"name": "z"}, {"name": "z"}]},
+        one(shape=[0, 2**62], data=[]),
+        one(shape=[1] * 9, data=[1.0]),
+        one() | {"parameters": {"alpha": "0.0_1"}},
+        one() | {"outputs": {}},
+    ],
+)
+def test_odd_requests_are_refused_and_no_failure(api: httpx.Client, body: Any) -> None:
+    response = api.post(INFER, json=body)
+    assert response.status_code == 400
+    assert response.json()["kind"] == "invalid_input"
+
+
+def test_shared_memory_is_refused_where_it_is_asked_for(api: httpx.Client) -> None:
+    parameters = {"shared_memory_region": "r", "shared_memory_byte_size": 8}
+    for body in (
+        one(data=None, parameters=parameters),
+        one() | {"outputs": [{"name": "z", "parameters": parameters}]},
+    ):
+        response = api.post(INFER, json=body)
+        assert response.status_code == 501
+        assert "shared memory" in response.json()["error"]
+
+
+def test_a_model_that_decides_nothing_takes_no_alpha(api: httpx.Client) -> None:
+    for outputs in ([{"name": "status"}], [{"name": "log_prob"}]):
+        response = api.post("/v2/models/scorer/infer", json=one() | {"outputs": outputs})
+        assert response.status_code == 200, response.text
+    body = one() | {"parameters": {"alpha": 0.3}}
+    assert api.post("/v2/models/vae.encode/infer", json=body).status_code == 400
+
+
+def test_too_many_rows_are_refused_before_their_values_are_read(api: httpx.Client) -> None:
+    body = one(shape=[300_000, 4], data=[])
+    response = api.post(INFER, json=body)
+    assert response.status_code == 413
+    assert "at most 262144 rows" in response.json()["error"]
+
+
+@pytest.mark.parametrize("operation", ["", ".decode", ".sample"])
+def test_a_context_in_single_precision_is_what_it_means(
+    client: triton.InferenceServerClient, operation: str
+) -> None:
+    """The constant 0.3 of the context is no float32."""
+    context = contexts(3).astype(np.float32)
+    given = {
+        "": tensor(rows_given(contexts(3)), "FP64"),
+        ".decode": tensor(np.zeros((3, 3), np.float32), "FP32", "z"),
+        ".sample": tensor(np.array([3]), "INT64", "n"),
+    }[operation]
+    answer = client.infer("given" + operation, [given, tensor(context, "FP32", "context")])
+    assert answer.as_numpy("status").tolist() == [0, 0, 0]
+
+
+def test_the_index_tells_no_path(api: httpx.Client) -> None:
+    entries = {one["name"]: one for one in api.post("/v2/repository/index").json()}
+    assert entries["broken"]["reason"] == "refused when it was loaded; the service's log says why"

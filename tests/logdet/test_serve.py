@@ -11,8 +11,13 @@ from tests.terminal import Run
 @pytest.mark.parametrize(
     ("args", "settings"),
     [
-        ([], ("127.0.0.1", 8000, "auto")),
-        (["--host", "0.0.0.0", "--port", "0", "--provider", "cpu"], ("0.0.0.0", 0, "cpu")),  # noqa: S104
+        ([], ("127.0.0.1", 8000, "auto", True, None, False)),
+        (
+            ["--host", "0.0.0.0", "--port", "0", "--provider", "cpu", "--allow-loading"],  # noqa: S104
+            ("0.0.0.0", 0, "cpu", True, None, True),  # noqa: S104
+        ),
+        (["--no-grpc"], ("127.0.0.1", 8000, "auto", False, None, False)),
+        (["--grpc-port", "9000"], ("127.0.0.1", 8000, "auto", True, 9000, False)),
     ],
 )
 def test_serve_hands_its_options_to_the_engine(
@@ -25,5 +30,6 @@ def test_serve_hands_its_options_to_the_engine(
     assert run("serve", *args, "--ray", "--replicas", "2", "--num-gpus", "0.5").exit_code == 0
     assert served[2:] == [2, 0.5]
     for config in served[:2]:
-        assert (config.host, config.port, config.provider) == settings
+        told = config.host, config.port, config.provider
+        assert (*told, config.grpc, config.grpc_port, config.allow_loading) == settings
         assert config.bundles == bundles

@@ -177,7 +177,8 @@ def test_a_model_without_a_density(rpc: Rpc) -> None:
 def test_no_rows_have_an_empty_answer(rpc: Rpc) -> None:
     answer = rpc.call(DENSITY, "Score", model="gauss", rows=matrix(np.empty((0, 4))))
     assert len(answer.score) == len(answer.status) == 0
-    assert not answer.HasField("threshold")
+    some = rpc.call(DENSITY, "Score", model="gauss", rows=matrix(X))
+    assert (answer.threshold, answer.alpha) == (some.threshold, some.alpha)
 
 
 X = ordinary_rows(2)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import logging
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -237,3 +239,22 @@ def app(root: Any) -> App:
 
 def test_unknown_exceptions_are_internal() -> None:
     assert refusal(ValueError("x")).kind is ErrorKind.INTERNAL
+
+
+def test_what_follows_a_compressed_body_is_not_read(core: Core) -> None:
+    sent = 0
+
+    async def body() -> AsyncIterator[bytes]:
+        nonlocal sent
+        yield gzip.compress(b"{}")
+        while True:
+            sent += 1
+            yield b"x" * 1024
+
+    headers = {"content-encoding": "gzip", "content-type": "application/json"}
+    response = ask(
+        build_app(core), "POST", "/v1/models/gauss/score", content=body(), headers=headers
+    )
+    assert response.status_code == 400
+    assert "goes on after its end" in response.json()["error"]
+    assert sent < 5

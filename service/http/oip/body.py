@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 from numpy.typing import NDArray
 
-from service.errors import ErrorKind, ServiceError, invalid
+from service.errors import invalid
 from service.http.parsing import loads
 from service.oip import tensors
 from service.oip.messages import (
@@ -22,8 +22,9 @@ from service.oip.messages import (
 )
 
 HEADER_LENGTH = "inference-header-content-length"
+_MAX_DIGITS = 12
+CheckRows = Callable[[Sequence[object]], None]
 Json = dict[str, Any]
-Parse = Callable[[bytes], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,9 @@ class Asked:
         return self.binary.get(name, self.binary_by_default)
 
 
-def read_body(model: str, version: str, body: bytes, header_length: str | None) -> Asked:
+def read_body(
+    model: str, version: str, body: bytes, header_length: str | None, check_rows: CheckRows
+) -> Asked:
     """A body that is JSON, maybe with raw tensors behind it.
 
     Args:
@@ -53,14 +56,20 @@ def read_body(model: str, version: str, body: bytes, header_length: str | None) 
         version: From the path, or empty.
         body: Whole and decompressed.
         header_length: Bytes of the JSON, where the request says so.
+        check_rows: Refuses shapes of too many rows, before their values are looked at.
 
     Raises:
         ServiceError: ``invalid_input``.
     """
     length = len(body) if header_length is None else _length(header_length, len(body))
+    if header_length is None and not body.lstrip()[:1] == b"{":
+        raise invalid(
+            "expected a JSON object as body, got something else; raw values need the header "
+            f"{HEADER_LENGTH}, which is 0 where there is nothing else"
+        )
     content = json_object(loads(body[:length]), "the request")
     parameters = _parameters(content, "the request")
-    raw = _Raw(memoryview(body)[length:])
+    raw = _Raw(memoryview(body)[length:], check_rows)
     inputs = tuple(_input(entry, raw) for entry in _entries(content, "inputs"))
     raw.end()
     outputs = [] if content.get("outputs") in (None, []) else _entries(content, "outputs")
@@ -96,7 +105,8 @@ def read_raw(model: str, version: str, body: bytes, inputs: tuple[TensorSpec, ..
 
 def write_body(answer: InferAnswer, asked: Asked) -> tuple[bytes, int | None]:
     """The body of an answer, and the bytes of its JSON where raw tensors follow."""
-    outputs, raw = [], []
+    outputs: list[Json] = []
+    raw: list[memoryview] = []
     for tensor in answer.outputs:
         told: Json = {
             "name": tensor.name,
@@ -119,10 +129,11 @@ def write_body(answer: InferAnswer, asked: Asked) -> tuple[bytes, int | None]:
 
 
 class _Raw:
-    """The bytes behind the JSON, taken from the front."""
+    """The bytes behind the JSON, taken from the front, and how many rows a tensor may have."""
 
-    def __init__(self, data: memoryview) -> None:
+    def __init__(self, data: memoryview, check_rows: CheckRows) -> None:
         self._data = data
+        self.check_rows = check_rows
 
     def take(self, name: str, size: int) -> memoryview:
         if size > self._data.nbytes:
@@ -142,7 +153,10 @@ def _input(entry: Json, raw: _Raw) -> InputTensor:
     shape = entry.get("shape")
     if not isinstance(shape, list):
         raise invalid(f"expected 'shape' of input {name[:64]!r} as a list of sizes")
-    size = _parameters(entry, f"input {name[:64]!r}").get("binary_data_size")
+    raw.check_rows(shape)
+    parameters = _parameters(entry, f"input {name[:64]!r}")
+    tensors.refuse_parameters(name, parameters)
+    size = parameters.get("binary_data_size")
     if (size is None) == ("data" not in entry):
         raise invalid(
             f"expected input {name[:64]!r} with either 'data' or the parameter "
@@ -165,8 +179,7 @@ def _wishes(names: tuple[str, ...], outputs: list[Json]) -> list[tuple[str, bool
     wishes = []
     for name, entry in zip(names, outputs, strict=True):
         parameters = _parameters(entry, f"output {name[:64]!r}")
-        if "classification" in parameters:
-            raise ServiceError(ErrorKind.UNSUPPORTED, "there are no classes to rank here")
+        tensors.refuse_parameters(name, parameters)
         if (wish := parameters.get("binary_data")) is not None:
             wishes.append((name, wish is True))
     return wishes
@@ -209,7 +222,8 @@ def _text(content: Json, field_name: str, what: str) -> str:
 
 
 def _length(text: str, most: int) -> int:
-    if not (text.isascii() and text.isdecimal() and int(text) <= most):
+    is_number = text.isascii() and text.isdecimal() and len(text) <= _MAX_DIGITS
+    if not is_number or int(text) > most:
         raise invalid(
             f"expected {HEADER_LENGTH} as a number of bytes of the body, at most {most}, "
             f"got {text[:32]!r}"

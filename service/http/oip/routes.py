@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import zlib
 
 from starlette.requests import Request
@@ -24,7 +25,7 @@ from service.http.operations import COUNTED, json_response
 from service.http.parsing import loads
 from service.http.parsing import read_body as read_bytes
 from service.oip.config import config_of, metadata_of
-from service.oip.inference import Inference
+from service.oip.inference import LARGE_BYTES, Inference
 from service.oip.messages import InferAnswer
 from service.oip.repository import Repository
 from service.oip.statistics import Page, statistics
@@ -34,6 +35,7 @@ PROTOCOL = "oip_http"
 _MODEL = "/v2/models/{model}"
 # zlib's window argument for each content encoding.
 _WINDOWS = {"gzip": 31, "deflate": 15}
+_NEVER = re.compile(r"q=0(\.0*)?")
 _FAST = 1
 # Smaller answers are sent as they are; longer ones are compressed in a thread.
 _COMPRESSED_BYTES, _THREAD_BYTES = 1024, 64 * 1024
@@ -86,10 +88,17 @@ class OpenInference:
         if header_length == "0":
             spec = self._inference.spec(model, version)
             asked = read_raw(model, version, body, spec.inputs)
+        elif len(body) < LARGE_BYTES:
+            asked = self._read(model, version, body, header_length)
         else:
-            asked = read_body(model, version, body, header_length)
+            asked = await asyncio.to_thread(self._read, model, version, body, header_length)
+        outputs = asked.request.outputs
+        request.scope[COUNTED] = (*self._inference.counted(model, version, outputs), PROTOCOL)
         answer = await unless_gone(request, self._inference.infer(asked.request))
         return await _answered(request, answer, asked)
+
+    def _read(self, model: str, version: str, body: bytes, header_length: str | None) -> Asked:
+        return read_body(model, version, body, header_length, self._inference.check_rows)
 
     async def metadata(self, request: Request) -> Response:
         """What a model takes and gives."""
@@ -188,7 +197,7 @@ def _encoding(accepted: str) -> str | None:
     """The first encoding that is accepted and known here."""
     for part in accepted.split(","):
         name, _, weight = part.partition(";")
-        if name.strip().lower() in _WINDOWS and weight.replace(" ", "") not in ("q=0", "q=0.0"):
+        if name.strip().lower() in _WINDOWS and not _NEVER.fullmatch(weight.replace(" ", "")):
             return name.strip().lower()
     return None
 

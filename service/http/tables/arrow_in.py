@@ -6,6 +6,7 @@ See https://arrow.apache.org/docs/format/Columnar.html for the stream and its me
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
@@ -36,10 +37,7 @@ def read(body: bytes, expected: Expected) -> NDArray[np.float64]:
         with ipc.open_stream(source) as stream:
             _check_schema(stream.schema, expected)
             _refuse_compressed(body)
-            table = pa.Table.from_batches(list(stream), stream.schema)
-        # What a client says of lengths is checked before anything is read by them.
-        expected.check_count(table.num_rows)
-        table.validate(full=True)
+            table = pa.Table.from_batches(_batches(stream, expected), stream.schema)
     except (pa.ArrowException, OSError, UnicodeDecodeError, struct.error):
         raise invalid(
             "expected an Arrow IPC stream, got something else or a part of one"
@@ -47,6 +45,18 @@ def read(body: bytes, expected: Expected) -> NDArray[np.float64]:
     if source.tell() != len(body):
         raise invalid("the Arrow IPC stream ends before the body does; send one stream")
     return matrix(table, expected.names)
+
+
+def _batches(stream: ipc.RecordBatchStreamReader, expected: Expected) -> Iterator[pa.RecordBatch]:
+    """The batches, until they are too many rows."""
+    rows = 0
+    for batch in stream:
+        # What a client says of lengths is checked before anything is read by them, and counted
+        # here: nulls have lengths without a buffer, and Arrow's own sum of them wraps.
+        rows += batch.num_rows
+        expected.check_count(rows)
+        batch.validate(full=True)
+        yield batch
 
 
 def _check_schema(schema: pa.Schema, expected: Expected) -> None:

@@ -29,7 +29,6 @@ from service.http.gone import unless_gone
 from service.http.reading import names
 from service.http.tables.columns import STATUS, Layout, flat
 from service.operations.call import Answer, Call
-from service.operations.empty import run
 from service.operations.spec import Operation
 from service.served_kinds import AnyServed
 
@@ -57,7 +56,7 @@ class Asked:
 
     async def piece(self, call: Call) -> tuple[Answer, bytes]:
         """The answer to some of the rows, and its lines."""
-        answer = await run(self.operation, self.served, call)
+        answer = await self.operation.ask(self.served, call)
         return answer, await asyncio.to_thread(_rows, self.layout, answer)
 
 

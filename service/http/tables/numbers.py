@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from service.errors import ServiceError, invalid
 
 _SHOWN = 64
+_ALL_WHOLE = 2.0**53  # up to here every whole number is a double
+_MOST_DIGITS = 309  # of the largest double
+_WHOLE = "^[+-]?[0-9]+$"
 
 
 def matrix(table: pa.Table, names: Sequence[str]) -> NDArray[np.float64]:
@@ -26,21 +29,44 @@ def matrix(table: pa.Table, names: Sequence[str]) -> NDArray[np.float64]:
     """
     values = np.empty((table.num_rows, len(names)))
     for j, name in enumerate(names):
+        column = table.column(name)
+        is_text = pa.types.is_string(column.type)
+        if is_text:
+            column = pc.ascii_trim_whitespace(column)
         start = 0
-        for chunk in _cast(table.column(name), name).chunks:
+        for chunk in _cast(column, name).chunks:
             # A view of Arrow's own memory where nothing is missing.
             values[start : start + len(chunk), j] = chunk.to_numpy(zero_copy_only=False)
             start += len(chunk)
+        if is_text:
+            _check_digits(column, values[:, j], name)
     return values
 
 
 def _cast(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
-    if pa.types.is_string(column.type):
-        column = pc.ascii_trim_whitespace(column)
     try:
         return pc.cast(column, pa.float64())
     except pa.ArrowInvalid:
+        # Looked for only here: in most tables, cells without a number are empty and null by now.
+        blank = pc.equal(column, "") if pa.types.is_string(column.type) else None
+        if blank is not None and pc.any(blank).as_py():
+            return _cast(pc.if_else(blank, None, column), name)
         raise _refused(column, name) from None
+
+
+def _check_digits(column: pa.ChunkedArray, values: NDArray[np.float64], name: str) -> None:
+    """Refuse whole numbers in digits that the cast had to round."""
+    far = np.flatnonzero(np.abs(values) >= _ALL_WHOLE)
+    cells = column.take(pa.array(far))
+    # A fraction or a power of ten is as near as a double comes to it, and meant so.
+    is_whole = pc.match_substring_regex(cells, _WHOLE).to_numpy()
+    for row, cell in zip(far[is_whole], cells.filter(is_whole).to_pylist(), strict=True):
+        digits = cell.lstrip("+-0")
+        if len(digits) > _MOST_DIGITS or int(digits) != abs(float(values[row])):
+            raise invalid(
+                f"expected whole numbers that doubles tell apart, as all up to 2**53 are, got "
+                f"{_shown(cell)} at row {row}, column {name!r}"
+            )
 
 
 def _refused(column: pa.ChunkedArray, name: str) -> ServiceError:
@@ -55,9 +81,14 @@ def _refused(column: pa.ChunkedArray, name: str) -> ServiceError:
             high = middle
     cell, place = column[low].as_py(), f"at row {low}, column {name!r}"
     if isinstance(cell, str):
-        text = cell if len(cell) <= _SHOWN else cell[:_SHOWN] + "..."
-        return invalid(f"expected a number or an empty cell {place}, got the text {text!r}")
+        return invalid(
+            f"expected a number or an empty cell {place}, got the text {_shown(cell)!r}"
+        )
     return invalid(
         f"expected whole numbers from -2**53 to 2**53, which a double tells apart, got {cell} "
         f"{place}"
     )
+
+
+def _shown(cell: str) -> str:
+    return cell if len(cell) <= _SHOWN else cell[:_SHOWN] + "..."
