@@ -5,8 +5,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 
 from service.errors import ErrorKind, ServiceError
+
+# Of the time of a request that says so in what it has begun to answer: a tenth of it, at most.
+LAST_WORDS_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class _Limit:
+    """Seconds that a request may take, and when they are over on the event loop's clock."""
+
+    seconds: float
+    at: float
+
+
+_LIMIT: ContextVar[_Limit | None] = ContextVar("limit", default=None)
 
 
 @asynccontextmanager
@@ -16,13 +32,45 @@ async def within(seconds: float | None) -> AsyncIterator[None]:
     Raises:
         ServiceError: ``deadline``.
     """
-    limit = asyncio.timeout(seconds)
+    if seconds is None:
+        yield
+        return
+    limit = _Limit(seconds, asyncio.get_running_loop().time() + seconds)
+    told = _LIMIT.set(limit)
     try:
-        async with limit:
+        async with _until(limit.at, limit):
+            yield
+    finally:
+        _LIMIT.reset(told)
+
+
+@asynccontextmanager
+async def just_within() -> AsyncIterator[None]:
+    """Cancel what is inside a little earlier than :func:`within` around it does, if there is one.
+
+    What is left is for telling so in an answer that has begun.
+
+    Raises:
+        ServiceError: ``deadline``.
+    """
+    limit = _LIMIT.get()
+    if limit is None:
+        yield
+        return
+    async with _until(limit.at - min(LAST_WORDS_S, limit.seconds / 10), limit):
+        yield
+
+
+@asynccontextmanager
+async def _until(at: float, limit: _Limit) -> AsyncIterator[None]:
+    timeout = asyncio.timeout_at(at)
+    try:
+        async with timeout:
             yield
     except TimeoutError as error:
-        if not limit.expired():
+        if not timeout.expired():
             raise
         raise ServiceError(
-            ErrorKind.DEADLINE, f"no answer within the {seconds:g} s that the request allows"
+            ErrorKind.DEADLINE,
+            f"no answer within the {limit.seconds:g} s that the request allows",
         ) from error

@@ -150,7 +150,7 @@ class Metrics:
         self._last_request = lru_cache(1024)(lambda *values: last.labels(self.replica, *values))
         self._rejected = self._counter("rejected", "Refused requests by error kind.", "reason")
         self.cancelled = self._counter(
-            "cancelled", "Requests whose client went away before the answer."
+            "cancelled", "Requests given up: the client went away, or its time was over."
         ).labels(self.replica)
         self.inflight = self._gauge(
             "inflight_requests", "Operations begun and not answered."

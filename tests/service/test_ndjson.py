@@ -6,7 +6,9 @@ import asyncio
 import gc
 import json
 import threading
+import time
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,9 @@ from service import batcher
 from service.core import Core
 from service.errors import ErrorKind, ServiceError
 from service.http.app import App, build_app
+from service.http.tables import ndjson
 from service.http.tables.ndjson import PIECE_ROWS
+from service.operations.call import Answer
 from tests.bundles import NAMES, ordinary_rows
 from tests.service.test_http import ask
 from tests.tables import ARROW, CSV, arrow_bytes, csv_bytes
@@ -108,11 +112,8 @@ def test_what_is_wrong_at_first_has_a_status(core: Core) -> None:
 
 
 def test_a_feature_named_like_a_template_is_written(core: Core) -> None:
-    from service.http.tables.ndjson import _rows
-    from service.operations.call import Answer
-
     answer = Answer({"z": np.array([[1.5, np.nan]])}, np.zeros(1, np.uint8))
-    text = _rows({"z": ('100% "x"', "%s")}, answer)
+    text = ndjson._rows({"z": ('100% "x"', "%s")}, answer)
     assert json.loads(text) == {'100% "x"': 1.5, "%s": None, "status": "ok"}
 
 
@@ -141,15 +142,27 @@ class Gate:
         return self.run(rows)
 
 
+@dataclass(frozen=True)
+class Asking:
+    """A request for lines: its body arrives so many seconds after its head."""
+
+    body: bytes
+    path: str = "gauss/log_prob"
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    late_s: float = 0.0
+
+
 async def converse(
-    app: App, body: bytes, heard: Callable[[bytes], None], gone: asyncio.Event | None = None
+    app: App, asking: Asking, heard: Callable[[bytes], None], gone: asyncio.Event | None = None
 ) -> bytes:
     """Ask for lines; ``heard`` is told of every part of the answer as it comes."""
-    messages = [{"type": "http.request", "body": body, "more_body": False}]
+    messages = [{"type": "http.request", "body": asking.body, "more_body": False}]
     parts: list[bytes] = []
+    path, _, query = asking.path.partition("?")
 
     async def receive() -> Any:
         if messages:
+            await asyncio.sleep(asking.late_s)
             return messages.pop()
         await (gone or asyncio.Event()).wait()
         return {"type": "http.disconnect"}
@@ -162,20 +175,21 @@ async def converse(
     scope = {
         "type": "http",
         "method": "POST",
-        "path": "/v1/models/gauss/log_prob",
-        "query_string": b"",
+        "path": f"/v1/models/{path}",
+        "query_string": query.encode(),
         "headers": [
             (b"content-type", CSV["content-type"].encode()),
             (b"accept", b"application/x-ndjson"),
+            *asking.headers,
         ],
     }
     await app(scope, receive, send)
     return b"".join(parts)
 
 
-def many(pieces: int) -> bytes:
+def many(pieces: int) -> Asking:
     x = ordinary_rows(PIECE_ROWS * pieces)
-    return csv_bytes(dict(zip(NAMES, x.T, strict=True)))
+    return Asking(csv_bytes(dict(zip(NAMES, x.T, strict=True))))
 
 
 def test_the_first_line_comes_before_the_last_piece_is_computed(core: Core, apart: None) -> None:
@@ -207,6 +221,66 @@ def test_few_rows_are_at_work_at_once(core: Core) -> None:
     lane.run = watched
     asyncio.run(converse(build_app(core), many(6), lambda _: None))
     assert PIECE_ROWS <= max(waiting) <= 2 * PIECE_ROWS
+
+
+@pytest.mark.parametrize("path", ["gauss/sample?n=9999", "vae/log_prob_bound?samples=1&seed=0"])
+def test_the_text_of_all_rows_is_never_whole(
+    core: Core, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    written: list[int] = []
+    rows = ndjson._rows
+
+    def counted(layout: Any, answer: Any) -> bytes:
+        written.append(len(answer.status))
+        return rows(layout, answer)
+
+    monkeypatch.setattr(ndjson, "_rows", counted)
+    asking = replace(many(3), path=path)
+    asking = replace(asking, body=b"") if "sample?" in path else asking
+    total = 9999 if "sample?" in path else 3 * PIECE_ROWS
+    heard: list[int] = []
+
+    def hear(part: bytes) -> None:
+        heard.append(part.count(b"\n"))
+        assert len(written) <= len(heard)  # what comes next is not text yet
+
+    asyncio.run(converse(build_app(core), asking, hear))
+    assert written == [PIECE_ROWS, PIECE_ROWS, total - 2 * PIECE_ROWS]
+    assert heard == [PIECE_ROWS + 1, PIECE_ROWS, total - 2 * PIECE_ROWS, 1]
+
+
+def test_fewer_rows_are_written_at_once_where_they_are_wide() -> None:
+    z = np.arange(5 * 2**17, dtype=np.float32).reshape(5, -1)
+    answer = Answer({"z": z, "log_det": np.zeros(5, np.float32)}, np.zeros(5, np.uint8))
+    parts = list(ndjson._parts(answer))
+    assert len(parts) == 5
+    np.testing.assert_array_equal(np.concatenate([part.columns["z"] for part in parts]), z)
+
+
+@pytest.mark.parametrize("late_s", [0.0, 0.3])
+def test_the_end_of_the_client_s_time_is_the_last_line(
+    core: Core, apart: None, late_s: float
+) -> None:
+    gate = Gate(core, free=2 * PIECE_ROWS)
+    allowed = ((b"x-request-timeout-seconds", b"1.25"),)
+    asking = replace(many(4), headers=allowed, late_s=late_s)
+    started = time.monotonic()
+
+    async def work() -> bytes:
+        try:
+            return await converse(build_app(core), asking, lambda _: None)
+        finally:
+            gate.opened.set()
+
+    told, *_, last = asyncio.run(work()).splitlines()
+    assert json.loads(told)["model"] == "gauss"
+    assert json.loads(last) == {
+        "error": "no answer within the 1.25 s that the request allows",
+        "kind": "deadline",
+    }
+    assert 1.0 < time.monotonic() - started < 5.0
+    rejected = {"replica": "0", "reason": "deadline"}
+    assert core.metrics.registry.get_sample_value("logdet_rejected_total", rejected) == 1
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import struct
 from pathlib import Path
 
 import httpx
@@ -229,6 +230,40 @@ def test_an_empty_line_of_one_column_is_a_missing_value(app: App) -> None:
     assert len(read_csv(answered(post(app, "gauss/decode", body, CSV)).text)["status"]) == 3
 
 
+def stream_of_nulls(*lengths: int) -> bytes:
+    """A stream of nulls in batches of any lengths, which are then nothing but said."""
+    places = [1001 + i for i in range(len(lengths))]
+    sink = pa.BufferOutputStream()
+    schema = pa.schema([(name, pa.null()) for name in NAMES])
+    with pa.ipc.new_stream(sink, schema) as stream:
+        for place in places:
+            nulls = [pa.nulls(place)] * len(NAMES)
+            stream.write_batch(pa.record_batch(nulls, schema=schema))
+    body: bytes = sink.getvalue().to_pybytes()
+    for place, length in zip(places, lengths, strict=True):
+        body = body.replace(struct.pack("<q", place), struct.pack("<q", length))
+    return body
+
+
+@pytest.mark.parametrize(
+    ("lengths", "status", "words"),
+    [
+        ([2**62] * 2, 413, f"got {2**62}"),
+        ([2**62] * 4 + [5], 413, f"got {2**62}"),
+        ([5, 2**63 - 1, 3], 413, f"got {2**63 + 4}"),
+        ([-(2**63), 5], 400, "Arrow IPC stream"),
+        ([8, -3], 400, "Arrow IPC stream"),
+    ],
+)
+def test_a_stream_that_lies_about_nulls_is_refused(
+    app: App, lengths: list[int], status: int, words: str
+) -> None:
+    error = refusal(post(app, "gauss/log_prob", stream_of_nulls(*lengths), ARROW), status)
+    assert words in error
+    fine = post(app, "gauss/log_prob", stream_of_nulls(5, 3), ARROW)
+    assert read_arrow(answered(fine).content).num_rows == 8
+
+
 ARROW_REFUSED: dict[str, tuple[bytes, list[str]]] = {
     "text": (
         arrow_bytes(COLUMNS | {"flow": ["a"] * 7, "site": [True] * 7}),
@@ -319,6 +354,19 @@ CSV_REFUSED: dict[str, tuple[bytes, list[str]]] = {
     "nothing": (b"", ["empty body"]),
     "not UTF-8": (b"pressure,flow,count,site\n1,\xff,3,4\n", ["UTF-8"]),
     "a name not UTF-8": (b"pressure,fl\xffw,count,site\n1,2,3,4\n", ["UTF-8"]),
+    "digits of no double": (
+        b"pressure,flow,count,site\n1,2,9007199254740992,4\n1,2, -9007199254740993,4\n",
+        ["-9007199254740993 at row 1, column 'count'", "2**53"],
+    ),
+    "far digits of no double": (
+        b"pressure,flow,count,site\n1,2,3,1000000000000000000000001\n",
+        ["1000000000000000000000001 at row 0, column 'site'"],
+    ),
+    "digits of no number": (
+        b"pressure,flow,count,site\n1,2,3," + b"9" * 5000 + b"\n",
+        ["9" * 64 + "... at row 0, column 'site'"],
+    ),
+    "text beside blanks": (b"pressure,flow,count,site\n1, ,3,4\n1,NA,3,4\n", ["row 1", "'NA'"]),
     "an open quote": (b'pressure,flow,count,site\n1,2,3,"4\n1,2,3,4\n', ["row 0", "site"]),
 }
 
@@ -353,6 +401,21 @@ def test_csv_is_read_as_it_is_found(app: App, text: bytes) -> None:
     expected = answered(ask(app, "POST", "/v1/models/gauss/log_prob", json=plain)).json()
     got = answered(post(app, "gauss/log_prob", text, CSV | {"accept": "application/json"}))
     assert got.json() == expected
+
+
+def test_blanks_are_missing_values(app: App) -> None:
+    text = b'pressure,flow,count,site\n10, ,40,7.1\n10,,40,7.1\n10," \t", 40 ,7.1\n10,-3,40,7.1\n'
+    status = read_csv(answered(post(app, "gauss/log_prob", text, CSV)).text)["status"]
+    assert status == [*["non_finite_input"] * 3, "ok"]
+
+
+@pytest.mark.parametrize(
+    "digits", ["9007199254740992", "-9007199254740994", "+018014398509481984", "1" + "0" * 22]
+)
+def test_digits_that_are_a_double_are_taken(app: App, digits: str) -> None:
+    body = f"z0,z1,z2\n{digits},0,0\n{float(digits)!r},0,0\n1e300,inf,\n".encode()
+    text = read_csv(answered(post(app, "gauss/decode", body, CSV)).text)
+    assert text["pressure"][0] == text["pressure"][1]
 
 
 QUERIES: dict[str, tuple[str, list[str]]] = {

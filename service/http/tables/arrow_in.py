@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from pyarrow import ipc
 
 from service.errors import invalid
+from service.http.tables.expected import Expected
 from service.http.tables.numbers import matrix
-from service.http.tables.reading import Expected
 
 _BATCH = "record batch"
 # Places of fields in the flatbuffers Message and RecordBatch of Arrow's format.

@@ -13,8 +13,8 @@ import pyarrow.csv as arrow_csv
 from numpy.typing import NDArray
 
 from service.errors import ServiceError, invalid
+from service.http.tables.expected import Expected
 from service.http.tables.numbers import matrix
-from service.http.tables.reading import Expected
 
 _BLOCK_BYTES = 2**30  # Arrow counts a block in 32 bits; a whole body fits, so that no cell is cut
 _CELL = re.compile(rb"[^\r\n]")

@@ -2,12 +2,14 @@
 
 The first line is what holds for all rows, the last one the number of rows, or why there are no
 more. Rows go to work in pieces, of which there are few at a time: a long answer is never whole in
-memory, and others get their turn.
+memory, and others get their turn. Where the noise of a row is that of its place, the numbers of
+all rows are; their text never is.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
@@ -22,6 +24,7 @@ from starlette.requests import Request
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from service.deadline import just_within
 from service.errors import ServiceError
 from service.http import media
 from service.http.errors import refusal
@@ -33,6 +36,7 @@ from service.operations.spec import Operation
 from service.served_kinds import AnyServed
 
 PIECE_ROWS = 4096
+PIECE_CELLS = 2**18  # numbers written at once: each takes some 100 bytes meanwhile
 AT_WORK = 2  # pieces: one that runs, and the next so that no worker waits for it
 
 Lines = AsyncGenerator[bytes]
@@ -53,11 +57,6 @@ class Asked:
     operation: Operation
     layout: Layout
     failed: Callable[[ServiceError], None]
-
-    async def piece(self, call: Call) -> tuple[Answer, bytes]:
-        """The answer to some of the rows, and its lines."""
-        answer = await self.operation.ask(self.served, call)
-        return answer, await asyncio.to_thread(_rows, self.layout, answer)
 
 
 async def respond(request: Request, asked: Asked, call: Call) -> StreamingResponse:
@@ -90,20 +89,30 @@ class _Streamed(StreamingResponse):
 
 async def _lines(asked: Asked, call: Call) -> Lines:
     """All that is answered, piece by piece; the first one with what is told before it."""
-    calls = _pieces(asked.operation, call)
-    tasks: deque[asyncio.Task[tuple[Answer, bytes]]] = deque()
-    rows = 0
-    with asked.served.work.in_flight():
+    told, rows = asked.served.told(), 0
+    async with aclosing(_answers(asked, call)) as answers:
+        async for answer in answers:
+            before = b"" if rows else _line({**told, **answer.told})
+            for part in _parts(answer):
+                yield before + await asyncio.to_thread(_rows, asked.layout, part)
+                before = b""
+            rows += len(answer.status)
+    yield _line({"rows": rows})
+
+
+async def _answers(asked: Asked, call: Call) -> AsyncGenerator[Answer]:
+    """The answers to the pieces of a call, in order, while the next ones are at work."""
+    operation, served = asked.operation, asked.served
+    work = (operation.ask(served, part) for part in _pieces(operation, call))
+    tasks: deque[asyncio.Task[Answer]] = deque()
+    with served.work.in_flight():
         try:
-            tasks.extend(asyncio.create_task(asked.piece(part)) for part in islice(calls, AT_WORK))
-            head = asked.served.told()
+            tasks.extend(map(asyncio.create_task, islice(work, AT_WORK)))
             while tasks:
-                answer, lines = await tasks[0]
+                answer = await tasks[0]
                 tasks.popleft()
-                tasks.extend(asyncio.create_task(asked.piece(part)) for part in islice(calls, 1))
-                yield lines if rows else _line({**head, **answer.told}) + lines
-                rows += len(answer.status)
-            yield _line({"rows": rows})
+                tasks.extend(map(asyncio.create_task, islice(work, 1)))
+                yield answer
         finally:
             for task in tasks:
                 task.cancel()
@@ -115,12 +124,18 @@ async def _ended(first: bytes, lines: Lines, failed: Callable[[ServiceError], No
     async with aclosing(lines):
         yield first
         try:
-            async for more in lines:
+            while more := await _next(lines):
                 yield more
         except Exception as error:  # the status is sent: only a line can still tell
             refused = refusal(error)
             failed(refused)
             yield _line({"error": refused.message, "kind": refused.kind.value})
+
+
+async def _next(lines: Lines) -> bytes:
+    """What comes next in the time that the request allows; nothing after the end."""
+    async with just_within():
+        return await anext(lines, b"")
 
 
 def _pieces(operation: Operation, call: Call) -> Iterator[Call]:
@@ -134,6 +149,17 @@ def _pieces(operation: Operation, call: Call) -> Iterator[Call]:
         part = slice(start, start + PIECE_ROWS)
         given = context if context is None or is_shared else context[part]
         yield replace(call, rows=rows[part], context=given)
+
+
+def _parts(answer: Answer) -> Iterator[Answer]:
+    """An answer in parts whose text may be in memory at once."""
+    rows = len(answer.status)
+    width = sum(math.prod(column.shape[1:]) for column in answer.columns.values())
+    size = max(1, min(PIECE_ROWS, PIECE_CELLS // width))
+    for start in range(0, max(rows, 1), size):
+        part = slice(start, start + size)
+        columns = {name: column[part] for name, column in answer.columns.items()}
+        yield Answer(columns, answer.status[part], answer.told)
 
 
 def _rows(layout: Layout, answer: Answer) -> bytes:

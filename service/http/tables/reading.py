@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from service.errors import invalid
 from service.http import media
+from service.http.tables.expected import Expected, listed
 from service.operations.call import Call
 from service.operations.spec import Operation
 from service.served_flow import ServedFlow
@@ -17,40 +16,6 @@ from service.served_kinds import AnyServed
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-_SHOWN = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """What a table has to have.
-
-    Attributes:
-        names: Of its columns, which may come in any order.
-        purpose: What they are for, in messages.
-        check_count: Refuses too many rows.
-    """
-
-    names: tuple[str, ...]
-    purpose: str
-    check_count: Callable[[int], None]
-
-    def check_names(self, found: Sequence[str]) -> None:
-        """Refuse a table with other columns.
-
-        Raises:
-            ServiceError: ``invalid_input``, naming those missing, unknown and there twice.
-        """
-        times, known = Counter(found), frozenset(self.names)
-        wrong = {
-            "missing": [name for name in self.names if name not in times],
-            "unknown": [name for name in times if name not in known],
-            "there twice": [name for name, count in times.items() if count > 1],
-        }
-        told = [f"{what}: {_listed(names)}" for what, names in wrong.items() if names]
-        if told:
-            takes = f"the columns {_listed(self.names)}" if self.names else "no columns"
-            raise invalid(f"expected {takes} for {self.purpose}, in any order; {'; '.join(told)}")
 
 
 def read_call(
@@ -75,7 +40,7 @@ def read_call(
     own = {"rows": served.columns, "latents": served.latents, "count": ()}[operation.takes]
     given = served.model.conditioning.names if isinstance(served, ServedFlow) else ()
     if not body and operation.takes != "count":
-        raise invalid(f"expected a table of {_listed(own)} as body, got an empty body")
+        raise invalid(f"expected a table of {listed(own)} as body, got an empty body")
 
     def check_count(rows: int) -> None:
         served.check_count(rows, operation.name)
@@ -100,8 +65,3 @@ def _read(kind: str, body: bytes, expected: Expected) -> NDArray[np.float64]:
 def _check_context(served: ServedFlow, context: NDArray[np.float64] | None, count: object) -> None:
     if type(count) is int:
         served.model.conditioning.check(None if context is None else len(context), count)
-
-
-def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(name[:64] for name in names[:_SHOWN])
-    return shown if len(names) <= _SHOWN else f"{shown}, ... ({len(names)} columns)"
