@@ -35,7 +35,11 @@ class Answer(Mapping[str, NDArray[Any]]):
         self.facts = dict(facts)
 
     def __getitem__(self, name: str) -> NDArray[Any]:
-        return self._columns[name]
+        try:
+            return self._columns[name]
+        except KeyError:
+            held = ", ".join(self._columns)
+            raise KeyError(f"this answer has no array {name!r}; it has {held}") from None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._columns)

@@ -15,8 +15,16 @@ from logdet.client.answer import Answered, presented
 from logdet.client.columns import Columns
 from logdet.client.errors import InvalidInput, Unsupported
 from logdet.client.patience import Deadline, Patience, Steps
-from logdet.client.rows import Kind, RowsLike, array_of, kind_of, table_of
-from logdet.client.wire import Document, Question, Reply, Table
+from logdet.client.rows import (
+    ROWS_ARE,
+    Kind,
+    RowsLike,
+    array_of,
+    is_by_name,
+    kind_of,
+    table_of,
+)
+from logdet.client.wire import Document, Question, Reply, Table, model_name
 
 PIECE_BYTES = 32 * 2**20  # of rows in one request; services take 64 MiB by default
 
@@ -44,6 +52,9 @@ class Call:
     frame: Kind | None = None
 
     def __post_init__(self) -> None:
+        model_name(self.model)
+        if self.rows is None and self.operation != "sample":
+            raise InvalidInput(f"expected {self.what} to be {ROWS_ARE}, got None")
         if self.frame not in (None, *get_args(Kind)):
             kinds = ", ".join(get_args(Kind))
             raise InvalidInput(f"expected frame to be one of {kinds}, got {self.frame!r}")
@@ -52,6 +63,11 @@ class Call:
     def kind(self) -> Kind:
         """How to answer."""
         return kind_of(self.rows) if self.frame is None else self.frame
+
+    @property
+    def what(self) -> str:
+        """What ``rows`` are, for messages."""
+        return "z" if self.operation == "decode" else "rows"
 
     @property
     def is_by_place(self) -> bool:
@@ -95,14 +111,21 @@ class Calls:
         return presented(reply, call.kind, call.rows.index if is_pandas else None)
 
     def _by_place(self, call: Call, until: Deadline) -> Steps[Reply]:
-        if call.kind != "numpy" or kind_of(call.context) != "numpy":
+        parts = ((call.rows, call.what), (call.context, "context"))
+        for given, what in parts:
+            if is_by_name(given):
+                raise Unsupported(
+                    f"expected {what} as an array, got columns by name, which the gRPC service "
+                    "does not know; ask by http://, or give an array in the manifest's order"
+                )
+        if call.kind != "numpy":
             raise Unsupported(
-                "expected arrays, got a frame: the gRPC service has no names of columns; ask by "
-                "http://, or give the columns in the manifest's order as an array"
+                f"expected frame to be numpy, got {call.frame!r}: the gRPC service does not know "
+                "names of columns; ask by http://"
             )
         rows, context = (
             None if given is None else table_of(given, _places(given, what), what)
-            for given, what in ((call.rows, "rows"), (call.context, "context"))
+            for given, what in parts
         )
         return (yield from self._pieces(call, _question(call, rows, context), until))
 
@@ -157,20 +180,20 @@ class Calls:
 
 def _named(call: Call, columns: Columns) -> tuple[Table | None, Table | None]:
     """The tables of rows and of context, by the names of a model's columns."""
-    what = "z" if call.operation == "decode" else "rows"
     rows = call.rows
-    table = None if rows is None else table_of(rows, columns.taken(call.operation), what)
+    table = None if rows is None else table_of(rows, columns.taken(call.operation), call.what)
     if call.context is not None:
         if not columns.context:
             raise InvalidInput(f"expected no context, as {call.model} has no context features")
         return table, table_of(call.context, columns.context, "context")
-    if rows is None or not columns.context or kind_of(rows) == "numpy":
-        return table, None
-    return table, table_of(rows, columns.context, what)
+    if columns.context and is_by_name(rows):
+        return table, table_of(rows, columns.context, call.what)
+    return table, None
 
 
 def _places(rows: RowsLike, what: str) -> list[str]:
-    return [str(j) for j in range(array_of(rows, what).shape[1])]
+    """Names for columns that have none: how numpy would be asked for them."""
+    return [f"{what}[:, {place}]" for place in range(array_of(rows, what).shape[1])]
 
 
 def _question(call: Call, rows: Table | None, context: Table | None) -> Question:

@@ -29,11 +29,27 @@ _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 class Client(Operations[Answered, dict[str, Any], list[dict[str, Any]]]):
     """Asks a service and waits for its answers; may be shared by threads.
 
+    Rows are an array or list of rows, shape ``(rows, features)`` in the order of the manifest's
+    features, or a frame (pandas or polars DataFrame, pyarrow Table or RecordBatch) or a list of
+    dicts that has the features by name, in any order and among others. None, NaN, null and masked
+    values stand for what is not known. Arrays and lists are answered by an
+    :class:`~logdet.client.Answer`, a frame by a frame of its kind (pandas keeps the index), or as
+    ``frame`` says. A row without an answer does not spoil the others: its numbers are NaN, and
+    ``status`` says why. Of every operation:
+
+    - ``context``: Of a conditional density, which needs it: as rows are, one row for all or one
+      for each. It may be left out where ``rows`` has its columns by name.
+    - ``version``: Of the model; the newest if None.
+    - ``frame``: ``numpy``, ``pandas``, ``polars`` or ``arrow``; None for the kind of the rows.
+    - ``timeout``: Seconds of the whole call, with every attempt; None for the client's own.
+
+    Each raises a :class:`~logdet.client.ServiceRefused` if there is no answer.
+
     Args:
         url: ``http://HOST:PORT``, ``https://..``, or ``grpc://HOST:PORT`` for the typed gRPC
             service, which has log_prob, score, encode, decode and sample of arrays.
-        timeout: Seconds of a call, all its attempts together. The service is told what is left
-            and gives up with the caller.
+        timeout: Seconds of a call that says no other, all its attempts together. The service is
+            told what is left and gives up with the caller. None sets no limit but the service's.
         retries: Attempts after the first, where the service has too much to do or the connection
             is lost. Every operation may be repeated.
         chunk_rows: Most rows of one request; more are sent one piece after another.
@@ -48,7 +64,7 @@ class Client(Operations[Answered, dict[str, Any], list[dict[str, Any]]]):
         self,
         url: str,
         *,
-        timeout: float = TIMEOUT_S,
+        timeout: float | None = TIMEOUT_S,
         retries: int = RETRIES,
         chunk_rows: int = CHUNK_ROWS,
         headers: Mapping[str, str] = _NO_HEADERS,
@@ -57,6 +73,7 @@ class Client(Operations[Answered, dict[str, Any], list[dict[str, Any]]]):
         target = _grpc_target(url, transport)
         self._calls = _calls(timeout, retries, chunk_rows, is_named=target is None)
         self._sender: Sender
+        self._is_closed = False
         if target is None:
             self._sender = HttpSender(url, headers, transport)
         else:
@@ -71,6 +88,7 @@ class Client(Operations[Answered, dict[str, Any], list[dict[str, Any]]]):
                 if attempt.after_s:  # a sleep of nothing still gives the processor away
                     time.sleep(attempt.after_s)
                 try:
+                    _check_open(self._is_closed)
                     reply = self._sender.send(attempt.asked, attempt.within_s)
                 except ServiceRefused as error:
                     attempt = steps.throw(error)
@@ -82,6 +100,7 @@ class Client(Operations[Answered, dict[str, Any], list[dict[str, Any]]]):
 
     def close(self) -> None:
         """Give the connections back; a client that was closed cannot ask again."""
+        self._is_closed = True
         self._sender.close()
 
     def __enter__(self) -> Self:
@@ -101,14 +120,14 @@ class AsyncClient(
 ):
     """Asks a service, and lets others work while it waits: every operation is awaited.
 
-    Settings are those of :class:`Client`. One client is for one event loop.
+    Settings, rows and answers are those of :class:`Client`. One client is for one event loop.
     """
 
     def __init__(
         self,
         url: str,
         *,
-        timeout: float = TIMEOUT_S,
+        timeout: float | None = TIMEOUT_S,
         retries: int = RETRIES,
         chunk_rows: int = CHUNK_ROWS,
         headers: Mapping[str, str] = _NO_HEADERS,
@@ -117,6 +136,7 @@ class AsyncClient(
         target = _grpc_target(url, transport)
         self._calls = _calls(timeout, retries, chunk_rows, is_named=target is None)
         self._sender: Sender
+        self._is_closed = False
         if target is None:
             self._sender = AsyncHttpSender(url, headers, transport)
         else:
@@ -131,6 +151,7 @@ class AsyncClient(
                 if attempt.after_s:
                     await asyncio.sleep(attempt.after_s)
                 try:
+                    _check_open(self._is_closed)
                     reply = await self._sender.send(attempt.asked, attempt.within_s)
                 except ServiceRefused as error:
                     attempt = steps.throw(error)
@@ -142,6 +163,7 @@ class AsyncClient(
 
     async def close(self) -> None:
         """Give the connections back; a client that was closed cannot ask again."""
+        self._is_closed = True
         await self._sender.close()
 
     async def __aenter__(self) -> Self:
@@ -174,7 +196,12 @@ def _grpc_target(
     return parsed.netloc.decode() if is_grpc else None
 
 
-def _calls(timeout: float, retries: int, chunk_rows: int, *, is_named: bool) -> Calls:
+def _calls(timeout: float | None, retries: int, chunk_rows: int, *, is_named: bool) -> Calls:
     if chunk_rows < 1:
         raise InvalidInput(f"expected chunk_rows to be 1 or more, got {chunk_rows}")
     return Calls(Patience(timeout, retries), chunk_rows, is_named)
+
+
+def _check_open(is_closed: bool) -> None:
+    if is_closed:
+        raise InvalidInput("expected a client that is open, got one after its close()")

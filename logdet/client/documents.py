@@ -30,14 +30,25 @@ class Documents(ABC, Generic[DocumentT, CatalogueT]):
         """Do the steps of a call."""
 
     def models(self, *, timeout: float | None = None) -> CatalogueT:
-        """The catalogue: a dict for each model, at its newest version."""
+        """The catalogue: a dict for each model, at its newest version.
+
+        Args:
+            timeout: Seconds of the whole call, every attempt; the client's own if None.
+        """
         return self._run(self._catalogue(timeout))  # type: ignore[no-any-return]
 
     def model(
         self, name: str, version: int | None = None, *, timeout: float | None = None
     ) -> DocumentT:
-        """The manifest of a model."""
-        return self._run(self._calls.document(Document(name, version), timeout))  # type: ignore[no-any-return]
+        """The manifest of a model: a dict.
+
+        Args:
+            name: Of the model.
+            version: Of the model; the newest if None.
+            timeout: Seconds of the whole call, every attempt; the client's own if None.
+        """
+        document = Document(model_name(name), version)
+        return self._run(self._calls.document(document, timeout))  # type: ignore[no-any-return]
 
     def expectation(  # noqa: PLR0913  one parameter a setting
         self,
@@ -70,7 +81,8 @@ class Documents(ABC, Generic[DocumentT, CatalogueT]):
         given = context.tolist() if isinstance(context, np.ndarray) else context
         settings = {"samples": samples, "seed": seed, "context": given, "steps": steps}
         chosen = {key: value for key, value in settings.items() if value is not None}
-        document = Document(name, version, "expectation", {"of": list(of), **chosen})
+        body = {"of": list(of), **chosen}
+        document = Document(model_name(name), version, "expectation", body)
         return self._run(self._calls.document(document, timeout))  # type: ignore[no-any-return]
 
     def _catalogue(self, timeout: float | None) -> Steps[list[dict[str, Any]]]:

@@ -103,7 +103,7 @@ class DeadlineExceeded(ServiceRefused, TimeoutError):  # noqa: N818
 
 
 class ServiceFailed(ServiceRefused):
-    """The service failed on the request, or answered with something that is not its own."""
+    """The service failed on the request, or what answers is none: another protocol, no TLS."""
 
     kind = "internal"
 

@@ -27,6 +27,7 @@ _STATUSES = ("ok", "non_finite_input", "out_of_support", "not_converged")
 _DENSITIES = ("", "exact", "estimate", "lower_bound", "none")
 _MATRICES = ("rows", "z", "mean", "scale")
 _VECTORS = ("log_prob", "score", "p_value", "log_det")
+_OF_FLOWS = ("log_prob", "log_det")
 _FACTS = ("threshold", "alpha", "steps", "samples", "seed", "depth")
 # What a status means without our word for it: of grpc itself, or of a proxy.
 _KINDS = {
@@ -63,7 +64,7 @@ class GrpcSender:
         self._channel = grpc.insecure_channel(target, options=_OPTIONS)
         self._metadata = _metadata(headers)
 
-    def send(self, asked: Asked, within_s: float) -> Reply:
+    def send(self, asked: Asked, within_s: float | None) -> Reply:
         """See :meth:`logdet.client.wire.Sender.send`."""
         name, data = _request(asked)
         call = self._channel.unary_unary(f"/{SERVICE}/{name}", None, None)
@@ -84,7 +85,7 @@ class AsyncGrpcSender:
         self._channel: grpc.aio.Channel | None = None
         self._metadata = _metadata(headers)
 
-    async def send(self, asked: Asked, within_s: float) -> Reply:
+    async def send(self, asked: Asked, within_s: float | None) -> Reply:
         """See :meth:`logdet.client.wire.Sender.send`."""
         name, data = _request(asked)
         if self._channel is None:  # belongs to the loop that runs now
@@ -130,27 +131,38 @@ def _put(request: Any, question: Question) -> None:  # noqa: ANN401 - a message
     takes = "z" if question.operation == "decode" else "rows"
     for field, table in ((takes, question.rows), ("context", question.context)):
         if table is not None:
-            x = _doubles(table, field)
+            x = _doubles(table)
             matrix = getattr(request, field)
             matrix.rows, matrix.columns = x.shape
             # Our descriptors call packed numbers bytes, so that they go in whole.
             matrix.values.append(x.tobytes())
 
 
-def _doubles(table: Table, what: str) -> NDArray[np.float64]:
+def _doubles(table: Table) -> NDArray[np.float64]:
+    """NaN where nothing is known, as by HTTP; what is refused is, in the same words."""
     import pyarrow as pa
+    from pyarrow import types
 
     x = np.empty((table.num_rows, table.num_columns), "<f8")
-    for place, column in enumerate(table.columns):
-        if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+    for place, name in enumerate(table.column_names):
+        column, kind = table.column(place), table.schema.field(place).type
+        if not (types.is_integer(kind) or types.is_floating(kind) or types.is_null(kind)):
             raise InvalidInput(
-                f"expected numbers in column {place} of {what}, got {column.type} values"
+                f"expected columns of whole or floating-point numbers, got {kind} in {name!r}"
             )
         try:
             x[:, place] = column.cast(pa.float64()).to_numpy()
         except pa.ArrowInvalid as error:
-            raise InvalidInput(f"column {place} of {what}: {error}") from error
+            raise _too_far(column.to_pylist(), name) from error
     return x
+
+
+def _too_far(cells: list[int | None], name: str) -> InvalidInput:
+    row, cell = next((i, c) for i, c in enumerate(cells) if c is not None and abs(c) > 2**53)
+    return InvalidInput(
+        f"expected whole numbers from -2**53 to 2**53, which a double tells apart, got {cell} "
+        f"at row {row}, column {name!r}"
+    )
 
 
 def _reply(name: str, data: bytes) -> Reply:
@@ -158,6 +170,7 @@ def _reply(name: str, data: bytes) -> Reply:
 
     answer = message(f"logdet.v1.{name}Response").FromString(data)
     known = answer.DESCRIPTOR.fields_by_name
+    density = _DENSITIES[answer.model.density]
     columns: dict[str, Any] = {}
     matrices = {}
     for field in _MATRICES:
@@ -165,16 +178,17 @@ def _reply(name: str, data: bytes) -> Reply:
             x = _matrix(getattr(answer, field))
             matrices[field] = names = tuple(f"{field}{j}" for j in range(x.shape[1]))
             columns |= dict(zip(names, x.T, strict=True))
+    is_flow = density in ("exact", "estimate")
     for field in _VECTORS:
-        if field in known and (parts := getattr(answer, field)):
-            columns[field] = np.frombuffer(b"".join(parts), "<f8")
-    density = _DENSITIES[answer.model.density]
-    if "score" in columns and density in ("exact", "estimate"):
+        # No rows leave a vector as empty as a model does that has none.
+        if field in known and (is_flow or field not in _OF_FLOWS):
+            columns[field] = np.frombuffer(b"".join(getattr(answer, field)), "<f8")
+    if is_flow and "score" in columns:
         columns["log_prob"] = columns.pop("score")
     if "is_anomaly" in known:
         unknown = np.isnan(columns["p_value"])
         columns["is_anomaly"] = pa.array(np.array(answer.is_anomaly, dtype=bool), mask=unknown)
-    columns["status"] = [_STATUSES[status] for status in answer.status]
+    columns["status"] = pa.array([_STATUSES[status] for status in answer.status], pa.string())
     facts = {"model": answer.model.name, "version": answer.model.version, "density": density}
     told = {fact: getattr(answer, fact) for fact in _FACTS if _is_told(answer, fact)}
     return Reply(pa.table(columns), facts | told, matrices)

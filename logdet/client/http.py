@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
 import httpx
 
-from logdet.client.errors import (
-    DeadlineExceeded,
-    InvalidInput,
-    ServiceFailed,
-    Unavailable,
-    refused,
-    seconds,
-)
+from logdet.client.connection import refusals
+from logdet.client.errors import InvalidInput, ServiceFailed, refused, seconds
 from logdet.client.wire import Asked, Document, Question, Reply, Table
 
 ARROW = "application/vnd.apache.arrow.stream"
@@ -56,14 +50,14 @@ class HttpSender:
     ) -> None:
         self._http = httpx.Client(base_url=url, headers=dict(headers), transport=transport)
 
-    def send(self, asked: Asked, within_s: float) -> Any:  # noqa: ANN401 - see Sender
+    def send(self, asked: Asked, within_s: float | None) -> Any:  # noqa: ANN401 - see Sender
         """See :meth:`logdet.client.wire.Sender.send`.
 
         httpx limits each read and not their sum; that is looked at after each piece of the
         answer, so one that trickles in and then stops may take twice its time.
         """
-        give_up = time.monotonic() + within_s
-        with _refusals(within_s):
+        give_up = math.inf if within_s is None else time.monotonic() + within_s
+        with refusals(self._http.base_url, within_s):
             response = self._http.send(_request(self._http, asked, within_s), stream=True)
             try:
                 pieces = []
@@ -88,9 +82,9 @@ class AsyncHttpSender:
     ) -> None:
         self._http = httpx.AsyncClient(base_url=url, headers=dict(headers), transport=transport)
 
-    async def send(self, asked: Asked, within_s: float) -> Any:  # noqa: ANN401 - see Sender
+    async def send(self, asked: Asked, within_s: float | None) -> Any:  # noqa: ANN401 - see Sender
         """See :meth:`logdet.client.wire.Sender.send`."""
-        with _refusals(within_s):
+        with refusals(self._http.base_url, within_s):
             async with asyncio.timeout(within_s):
                 response = await self._http.send(_request(self._http, asked, within_s))
         return _reply(asked, response, response.content)
@@ -101,9 +95,11 @@ class AsyncHttpSender:
 
 
 def _request(
-    http: httpx.Client | httpx.AsyncClient, asked: Asked, within_s: float
+    http: httpx.Client | httpx.AsyncClient, asked: Asked, within_s: float | None
 ) -> httpx.Request:
-    headers = {TIMEOUT_HEADER: f"{max(within_s, 0.001):.3f}", "accept": JSON}
+    headers = {"accept": JSON}
+    if within_s is not None:
+        headers[TIMEOUT_HEADER] = f"{max(within_s, 0.001):.3f}"
     body: bytes | None = None
     settings: Mapping[str, float | int] = {}
     if isinstance(asked, Question):
@@ -122,8 +118,6 @@ def _request(
 def _path(asked: Asked) -> str:
     parts = ["/v1/models"]
     if asked.model is not None:
-        if not asked.model or "/" in asked.model:  # which no quoting carries through every proxy
-            raise InvalidInput(f"expected the name of a model, got {asked.model!r}")
         parts.append(quote(asked.model, safe=""))
     if asked.version is not None:
         parts.append(f"versions/{asked.version}")
@@ -210,17 +204,3 @@ def _refusal(response: httpx.Response, body: bytes) -> Exception:
         said = " ".join(body[:_SHOWN].decode(errors="replace").split())
         message = f"got status {code} from {response.url.host}" + (said and f": {said}")
     return refused(kind, message, seconds(response.headers.get("retry-after")))
-
-
-@contextmanager
-def _refusals(within_s: float) -> Iterator[None]:
-    """What a connection does not carry, as refusals."""
-    try:
-        yield
-    except (httpx.TimeoutException, TimeoutError) as error:
-        raise DeadlineExceeded(f"no answer within {within_s:.3g} s") from error
-    except httpx.UnsupportedProtocol as error:
-        raise InvalidInput(str(error)) from error
-    except httpx.HTTPError as error:
-        told = str(error) or type(error).__name__
-        raise Unavailable(f"no connection to the service, or it was lost: {told}") from error

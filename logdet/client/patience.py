@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from itertools import count
+from numbers import Real
 from typing import Any, TypeVar
 
 from logdet.client.errors import DeadlineExceeded, InvalidInput, ServiceRefused
@@ -33,12 +34,12 @@ class Attempt:
     Attributes:
         asked: To be sent.
         after_s: Seconds to wait before.
-        within_s: Seconds that it may take from then on.
+        within_s: Seconds that it may take from then on; None sets no limit.
     """
 
     asked: Asked
     after_s: float
-    within_s: float
+    within_s: float | None
 
 
 # A call: gives attempts, is given their replies (or thrown their errors), returns its result.
@@ -50,13 +51,14 @@ class Patience:
     """Of a client.
 
     Attributes:
-        timeout_s: Of a call that does not say otherwise, all its attempts and pauses together.
+        timeout_s: Of a call that does not say otherwise, all its attempts and pauses together;
+            None sets no limit.
         retries: Attempts after the first.
         clock: Seconds that never go back.
         jitter: A random number between two.
     """
 
-    timeout_s: float
+    timeout_s: float | None
     retries: int
     clock: Callable[[], float] = time.monotonic
     jitter: Callable[[float, float], float] = random.uniform
@@ -64,7 +66,8 @@ class Patience:
     def __post_init__(self) -> None:
         if self.retries < 0:
             raise InvalidInput(f"expected retries to be 0 or more, got {self.retries}")
-        _check(self.timeout_s)
+        if self.timeout_s is not None:
+            _check(self.timeout_s)
 
     def until(self, timeout_s: float | None) -> Deadline:
         """The deadline of a call that begins now.
@@ -73,7 +76,10 @@ class Patience:
             InvalidInput: If the time is not above zero and finite.
         """
         allowed = self.timeout_s if timeout_s is None else timeout_s
-        _check(allowed)
+        if allowed is None:
+            allowed = math.inf
+        else:
+            _check(allowed)
         return Deadline(self, allowed, self.clock() + allowed)
 
 
@@ -83,7 +89,7 @@ class Deadline:
 
     Attributes:
         patience: The client's.
-        allowed_s: Seconds that the call was given.
+        allowed_s: Seconds that the call was given; infinite where there is no limit.
         at: When they are over, on the clock of ``patience``.
     """
 
@@ -103,7 +109,7 @@ class Deadline:
             if left <= 0:
                 raise DeadlineExceeded(f"no answer within {self.allowed_s:g} s")
             try:
-                return (yield Attempt(asked, pause, left))
+                return (yield Attempt(asked, pause, None if left == math.inf else left))
             except ServiceRefused as error:
                 pause = self._pause(retry, error)
                 spent = self.patience.clock() + pause >= self.at
@@ -117,5 +123,5 @@ class Deadline:
 
 
 def _check(timeout_s: float) -> None:
-    if not 0.0 < timeout_s < math.inf:
-        raise InvalidInput(f"expected a timeout in seconds above 0, got {timeout_s}")
+    if not isinstance(timeout_s, Real) or not 0.0 < timeout_s < math.inf:
+        raise InvalidInput(f"expected a timeout in seconds above 0, got {timeout_s!r}")

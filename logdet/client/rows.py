@@ -1,9 +1,9 @@
-"""Rows as a caller has them, into Arrow tables: frames by name, arrays and lists by place."""
+"""Rows as a caller has them, into Arrow tables: by name where they have any, else by place."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -13,7 +13,8 @@ from logdet.client.errors import InvalidInput
 from logdet.client.wire import Table
 
 Kind = Literal["numpy", "pandas", "polars", "arrow"]
-# An array or list of rows, or a frame: pandas and polars DataFrame, pyarrow Table and RecordBatch.
+# An array, a list of rows or of dicts, or a frame: pandas and polars DataFrame, pyarrow Table and
+# RecordBatch.
 RowsLike = Any
 
 # The classes of each kind of frame. Nothing is imported for them: who has a frame has its package.
@@ -23,7 +24,10 @@ _FRAMES: tuple[tuple[Kind, str, str], ...] = (
     ("arrow", "pyarrow", "Table"),
     ("arrow", "pyarrow", "RecordBatch"),
 )
+# Said of what is none.
+ROWS_ARE = "a frame, a list of dicts by name, or rows of one length (an array of two axes)"
 _SHOWN = 10
+_ALL_WHOLE = 2**53  # up to here every whole number is a double
 
 
 def kind_of(rows: RowsLike) -> Kind:
@@ -35,41 +39,61 @@ def kind_of(rows: RowsLike) -> Kind:
     return "numpy"
 
 
+def is_by_name(rows: RowsLike) -> bool:
+    """Whether columns are found by name: those of a frame, and of a list of dicts."""
+    return kind_of(rows) != "numpy" or _is_records(rows)
+
+
+def _is_records(rows: RowsLike) -> bool:
+    return isinstance(rows, list | tuple) and len(rows) > 0 and isinstance(rows[0], Mapping)
+
+
 def table_of(rows: RowsLike, names: Sequence[str], what: str) -> Table:
     """A table of the named columns, in that order, each of the type that it was given in.
 
     Args:
-        rows: A frame, of which other columns are left out; or an array or list of rows, shape
-            ``(rows, len(names))``.
+        rows: A frame or a list of dicts, of which other columns are left out; or an array or list
+            of rows, shape ``(rows, len(names))``.
         names: Of the columns.
         what: They are, for messages.
 
     Raises:
         InvalidInput: If columns are lacking, or values cannot be columns.
     """
-    import pyarrow as pa
-
     kind = kind_of(rows)
-    try:
-        if kind == "numpy":
-            return _by_place(rows, names, what)
-        _check_names(list(rows.schema.names if kind == "arrow" else rows.columns), names, what)
-        return _by_name(kind, rows, list(names))
-    except (pa.ArrowException, TypeError) as error:
-        told = " ".join(str(error).split())
-        raise InvalidInput(f"expected columns of numbers in {what}, but {told[:300]}") from error
+    if kind == "numpy":
+        return (_by_key if _is_records(rows) else _by_place)(rows, names, what)
+    _check_names(list(rows.schema.names if kind == "arrow" else rows.columns), names, what)
+    return _by_name(kind, rows, list(names), what)
 
 
-def _by_name(kind: Kind, frame: RowsLike, names: list[str]) -> Table:
+def _by_name(kind: Kind, frame: RowsLike, names: list[str], what: str) -> Table:
     import pyarrow as pa
 
     if kind == "pandas":
-        table = pa.Table.from_pandas(frame[names], preserve_index=False)
-        return table.replace_schema_metadata(None)
+        return pa.table([_column(frame[name], name, what) for name in names], names=names)
     if kind == "polars":
         return frame.select(names).to_arrow()
     table = frame if isinstance(frame, pa.Table) else pa.Table.from_batches([frame])
     return table.select(names).replace_schema_metadata(None)
+
+
+def _by_key(rows: Sequence[Mapping[str, object]], names: Sequence[str], what: str) -> Table:
+    import pyarrow as pa
+
+    for place, row in enumerate(rows):
+        if not isinstance(row, Mapping):
+            raise InvalidInput(
+                f"expected a dict for each row of {what}, as for the first, got "
+                f"{type(row).__name__} at row {place}"
+            )
+        if lacking := [name for name in names if name not in row]:
+            raise InvalidInput(
+                f"expected {lacking[0]!r} in each row of {what} (None where it is not known), got "
+                f"row {place} with: {some(list(row)) or 'nothing'}"
+            )
+    columns = [_column([row[name] for row in rows], name, what) for name in names]
+    return pa.table(columns, names=list(names))
 
 
 def _by_place(rows: RowsLike, names: Sequence[str], what: str) -> Table:
@@ -80,7 +104,30 @@ def _by_place(rows: RowsLike, names: Sequence[str], what: str) -> Table:
         raise InvalidInput(
             f"expected {len(names)} columns in {what} ({some(names)}), got {x.shape[1]}"
         )
-    return pa.table([pa.array(x[:, j]) for j in range(x.shape[1])], names=list(names))
+    columns = [_column(x[:, place], name, what) for place, name in enumerate(names)]
+    return pa.table(columns, names=list(names))
+
+
+def _column(values: Any, name: str, what: str) -> Any:  # noqa: ANN401 - pyarrow has no types
+    """Values of one column as they are; what no column can hold together is refused."""
+    import pyarrow as pa
+
+    try:
+        return pa.array(values)
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+        raise InvalidInput(
+            f"expected a column of numbers in {name!r} of {what}, got {_held(values)}"
+        ) from error
+
+
+def _held(values: Any) -> str:  # noqa: ANN401 - an array, a list or a pandas Series
+    dtype = getattr(values, "dtype", np.dtype(object))
+    if dtype.kind != "O":
+        return f"values of {dtype}"
+    far = [v for v in values if isinstance(v, int) and abs(v) > _ALL_WHOLE]
+    if far:
+        return f"{far[0]}, which is beyond 2**53"
+    return f"values of {' and '.join(sorted({type(v).__name__ for v in values}))}"
 
 
 def array_of(rows: RowsLike, what: str) -> NDArray[Any]:
@@ -89,6 +136,7 @@ def array_of(rows: RowsLike, what: str) -> NDArray[Any]:
     Raises:
         InvalidInput: If it is no such array.
     """
+    _check_collected(rows, what)
     x: NDArray[Any]
     if isinstance(rows, np.ma.MaskedArray):
         x = rows
@@ -97,11 +145,20 @@ def array_of(rows: RowsLike, what: str) -> NDArray[Any]:
     else:
         x = np.asarray(rows)
     if x.ndim != 2:
+        got = f"an array of shape {x.shape} from {type(rows).__name__}"
         raise InvalidInput(
-            f"expected {what} to be a frame, or rows of one length (an array of two axes), got "
-            f"an array of shape {x.shape} from {type(rows).__name__}"
+            f"expected {what} to be {ROWS_ARE}, got {got if x.ndim else type(rows).__name__}"
         )
     return x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))
+
+
+def _check_collected(rows: RowsLike, what: str) -> None:
+    """Refuse what has its rows only later, such as a generator or a polars LazyFrame."""
+    kind = type(rows).__name__
+    if isinstance(rows, Iterator):
+        raise InvalidInput(f"expected {what} to be {ROWS_ARE}, got a {kind}; make it a list first")
+    if callable(getattr(rows, "collect", None)):
+        raise InvalidInput(f"expected {what} to be {ROWS_ARE}, got a {kind}; collect() it first")
 
 
 def some(names: Sequence[object]) -> str:

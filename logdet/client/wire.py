@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from logdet.client.errors import InvalidInput
+
 # A pyarrow.Table. pyarrow is imported where it is used: it takes half as long again as the rest.
 Table = Any
 Facts = Mapping[str, Any]
@@ -54,6 +56,17 @@ class Document:
 Asked = Question | Document
 
 
+def model_name(given: object) -> str:
+    """The name of a model.
+
+    Raises:
+        InvalidInput: If it is none; a slash is carried through a path by no quoting.
+    """
+    if not isinstance(given, str) or not given or "/" in given:
+        raise InvalidInput(f"expected the name of a model, got {given!r}")
+    return given
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Reply:
     """An answer of columns.
@@ -72,8 +85,12 @@ class Reply:
 class Sender(Protocol):
     """Carries questions over one protocol."""
 
-    def send(self, asked: Asked, within_s: float) -> Any:  # noqa: ANN401 - a Reply or a document
+    def send(self, asked: Asked, within_s: float | None) -> Any:  # noqa: ANN401 - a Reply or a document
         """The :class:`Reply` to a question, or a document; an awaitable of it where async.
+
+        Args:
+            asked: To be sent.
+            within_s: Seconds that it may take; None sets no limit.
 
         Raises:
             ServiceRefused: If there is none within the time.

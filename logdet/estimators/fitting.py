@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from pydantic import ValidationError
 
 from exported.base import base_noise
+from exported.manifest import NAME_PATTERN
 from training.checkpoint import FitState
 from training.chunks import rows_at_once
 from training.describe import Trained
@@ -24,7 +25,6 @@ from training.objectives import objective_of
 from training.prepared import Prepared, described
 from training.publish import publish
 from training.recipes import Recipe, read_recipe
-from training.recipes.refusal import refusal
 from training.runner import decoded
 from training.steps import solved
 from training.table import Examples, Rows, Table, split
@@ -199,8 +199,9 @@ def _native(value: object) -> object:
 
 
 def _named(recipe: Recipe, name: str) -> Recipe:
-    try:
-        Recipe(name=name)
-    except ValidationError as error:
-        raise ValueError(refusal(error)) from error
+    if not re.fullmatch(NAME_PATTERN, name):
+        raise ValueError(
+            "expected the name of a bundle, up to 64 of a-z, 0-9, _ and - with a letter or digit "
+            f"first, got {name!r}"
+        )
     return recipe.model_copy(update={"name": name})

@@ -144,14 +144,27 @@ class RemoteDensity(Thresholded):
         if manifest["context_features"]:
             raise ValueError(f"expected a model without context, got {self.model}, which needs it")
         features = [feature["name"] for feature in manifest["features"]]
-        if self.n_features_in_ != len(features):
+        names: Sequence[str] = list(getattr(self, "feature_names_in_", ()))
+        if names:
+            self._check_names(names, features)
+        elif self.n_features_in_ != len(features):
             raise ValueError(
                 f"expected the {len(features)} features of {self.model}, "
                 f"got {self.n_features_in_} columns"
             )
-        names: Sequence[str] = list(getattr(self, "feature_names_in_", features))
-        if lacking := [name for name in features if name not in names]:
+        return [(names or features).index(name) for name in features]
+
+    def _check_names(self, names: Sequence[str], features: Sequence[str]) -> None:
+        """Refuse columns with names that are not just the features, telling which."""
+        from logdet.client.rows import some
+
+        wrong = {
+            "missing": [name for name in features if name not in names],
+            "unknown": [name for name in names if name not in features],
+        }
+        told = [f"{what}: {some(listed)}" for what, listed in wrong.items() if listed]
+        if told:
             raise ValueError(
-                f"expected the feature {lacking[0]!r} of {self.model} among the columns"
+                f"expected the {len(features)} features of {self.model} as columns, in any order; "
+                f"{'; '.join(told)}"
             )
-        return [names.index(name) for name in features]

@@ -151,6 +151,9 @@ def test_an_answer_says_what_it_has(client: Client) -> None:
     assert set(answer) == {"log_prob", "p_value", "is_anomaly", "status"}
     with pytest.raises(AttributeError, match="this answer has no 'z'; it has log_prob, p_value"):
         _ = answer.z
+    with pytest.raises(KeyError, match="no array 'pvalue'; it has log_prob, p_value, is_anomaly"):
+        _ = answer["pvalue"]
+    assert "pvalue" not in answer
     assert repr(answer).startswith("<Answer log_prob (20,), p_value (20,), ")
     again = pickle.loads(pickle.dumps(answer))  # noqa: S301
     assert again.facts == answer.facts
@@ -192,6 +195,27 @@ def test_a_frame_may_hold_its_context(client: Client, kind: str) -> None:
     mixed = client.log_prob("given", x, context=FRAMES[kind](given), frame="numpy")
     for answer in (together, apart, mixed):
         np.testing.assert_array_equal(np.asarray(answer["log_prob"]), expected.log_prob)
+
+
+def test_dicts_are_rows_as_in_json(url: str, client: Client) -> None:
+    dicts = [dict(zip(reversed(NAMES), row[::-1], strict=True)) for row in listed(X)]
+    answer = client.score("gauss", dicts)
+    expected = client.score("gauss", X)
+    assert isinstance(answer, Answer)
+    for column in expected:
+        np.testing.assert_array_equal(answer[column], expected[column])
+    assert by_json(url, "gauss", "score", {"rows": dicts})["status"] == answer.status.tolist()
+
+
+def test_dicts_may_hold_their_context(client: Client) -> None:
+    x = rows_given(GIVEN)
+    own = [dict(zip(NAMES, row, strict=True)) for row in x.tolist()]
+    given = [dict(zip(CONTEXT, row, strict=True)) for row in GIVEN.tolist()]
+    expected = client.log_prob("given", x, context=GIVEN).log_prob
+    together = [a | b for a, b in zip(own, given, strict=True)]
+    np.testing.assert_array_equal(client.log_prob("given", together).log_prob, expected)
+    apart = client.log_prob("given", own, context=given)
+    np.testing.assert_array_equal(apart.log_prob, expected)
 
 
 @pytest.mark.parametrize("kind", ["pandas", "polars", "arrow"])
@@ -306,6 +330,17 @@ def test_models_and_manifests(client: Client) -> None:
         (lambda c: c.log_prob("a b?c#%2f", X), NotFound, r"a b\?c#%2f"),
         (lambda c: c.log_prob("gauss/versions/1", X), InvalidInput, "name of a model"),
         (lambda c: c.model(""), InvalidInput, "name of a model"),
+        (lambda c: c.model(None), InvalidInput, "^expected the name of a model, got None$"),
+        (lambda c: c.score(None, X), InvalidInput, "^expected the name of a model, got None$"),
+        (lambda c: c.expectation(None, []), InvalidInput, "name of a model, got None$"),
+        (
+            lambda c: c.score("gauss", None),
+            InvalidInput,
+            "rows to be a frame, a list .*, got None",
+        ),
+        (lambda c: c.decode("gauss", None), InvalidInput, "z to be a frame, a list .*, got None"),
+        (lambda c: c.score("gauss", iter(X)), InvalidInput, "rows to be .*; make it a list"),
+        (lambda c: c.score("gauss", [{"flow": 1.0}]), InvalidInput, "expected 'pressure' in each"),
         (lambda c: c.log_prob("gauss", X, version=9), NotFound, "9"),
         (lambda c: c.log_prob("gauss", X[:, :3]), InvalidInput, "expected 4 columns in rows"),
         (lambda c: c.log_prob("gauss", X, steps=3), InvalidInput, "steps"),
@@ -338,9 +373,7 @@ def test_a_call_ends_with_its_time(client: Client) -> None:
     assert time.monotonic() - started < 1.0
 
 
-def test_no_rows_are_no_answers(client: Client) -> None:
-    answer = client.score("gauss", np.empty((0, 4)))
-    assert answer.log_prob.shape == answer.status.shape == (0,)
+def test_a_frame_of_no_rows_is_one(client: Client) -> None:
     frame = client.encode("gauss", pd.DataFrame(np.empty((0, 4)), columns=NAMES))
     assert len(frame) == 0
 

@@ -43,6 +43,13 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "log_prob": lambda c: c.log_prob("gauss", X),
     "log_prob of a version": lambda c: c.log_prob("gauss", X, version=1),
     "log_prob of whole numbers": lambda c: c.log_prob("gauss", np.round(X[6:]).astype(np.int32)),
+    "log_prob of what is not known": lambda c: c.log_prob(
+        "gauss", [[1, None, 2.5, 3], [None, None, 2.5, 3], [1, None, np.nan, 3]]
+    ),
+    "score of masked values": lambda c: c.score("gauss", np.ma.masked_array(X, mask=X > 3.0)),
+    "log_prob given what is not known": lambda c: c.log_prob(
+        "given", X[:2], context=[[1.0, None, 2.0], [0.5, 1.0, 2.0]]
+    ),
     "log_prob in steps": lambda c: c.log_prob("stepped", X, steps=4),
     "log_prob given": lambda c: c.log_prob("given", X, context=GIVEN),
     "log_prob given one": lambda c: c.log_prob("given", X.tolist(), context=GIVEN[:1].tolist()),
@@ -57,6 +64,15 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "sample": lambda c: c.sample("gauss", 9, seed=3, temperature=0.5),
     "sample given": lambda c: c.sample("given", 20, seed=3, context=GIVEN),
     "sample of a vae": lambda c: c.sample("vae", 9, seed=3),
+    "log_prob of no rows": lambda c: c.log_prob("gauss", X[:0]),
+    "log_prob of no rows given none": lambda c: c.log_prob("given", X[:0], context=GIVEN[:0]),
+    "score of no rows": lambda c: c.score("gauss", X[:0]),
+    "score of no rows of a vae": lambda c: c.score("vae", LINEAR[:0]),
+    "score of no rows of an autoencoder": lambda c: c.score("auto", LINEAR[:0]),
+    "encode of no rows": lambda c: c.encode("gauss", X[:0]),
+    "encode of no rows by a vae": lambda c: c.encode("vae", LINEAR[:0]),
+    "decode of no latents": lambda c: c.decode("gauss", Z[:0]),
+    "decode of no latents by an autoencoder": lambda c: c.decode("auto", Z[:0, :2]),
 }
 
 
@@ -85,6 +101,16 @@ def test_grpc_says_what_http_says(clients: tuple[Client, Client], name: str) -> 
         np.testing.assert_array_equal(rpc[column], array, err_msg=column)
         if isinstance(array, np.ma.MaskedArray):
             np.testing.assert_array_equal(rpc[column].mask, array.mask)
+
+
+@pytest.mark.parametrize("transport", [0, 1])
+def test_no_rows_are_no_answers(clients: tuple[Client, Client], transport: int) -> None:
+    answer = clients[transport].score("gauss", np.empty((0, 4)))
+    assert set(answer) == {"log_prob", "p_value", "is_anomaly", "status"}
+    assert {array.shape for array in answer.values()} == {(0,)}
+    latent = clients[transport].encode("gauss", np.empty((0, 4)))
+    assert latent.z.shape == (0, 3)
+    assert latent.status.dtype.kind == "U"
 
 
 def test_many_rows_go_in_pieces(urls: tuple[str, str]) -> None:
@@ -118,16 +144,43 @@ def test_async_calls_run_together(urls: tuple[str, str]) -> None:
         (lambda c: c.decode("gauss", Z[:, :2]), InvalidInput, "expected 3 columns in 'z'"),
         (lambda c: c.log_prob("given", X), InvalidInput, "conditional density"),
         (lambda c: c.log_prob("given", X, context=GIVEN[:3]), InvalidInput, "1 or 20 rows"),
-        (lambda c: c.log_prob("gauss", [["a", 1, 2, 3]]), InvalidInput, "string values"),
-        (lambda c: c.log_prob("gauss", [[2**60, 0, 0, 0]]), InvalidInput, "column 0 of rows"),
+        (
+            lambda c: c.log_prob("gauss", [["a", 1, 2, 3]]),
+            InvalidInput,
+            r"string in 'rows\[:, 0\]'",
+        ),
+        (lambda c: c.decode("gauss", [[1, 2, "a"]]), InvalidInput, r"string in 'z\[:, 2\]'"),
+        (
+            lambda c: c.log_prob("gauss", [[2, 0, 0, 0], [2**60, 0, 0, 0]]),
+            InvalidInput,
+            rf"^expected whole numbers .*, got {2**60} at row 1, column 'rows\[:, 0\]'$",
+        ),
+        (lambda c: c.log_prob(None, X), InvalidInput, "expected the name of a model, got None"),
+        (lambda c: c.log_prob("gauss", None), InvalidInput, "expected rows to be .*, got None"),
+        (lambda c: c.decode("gauss", None), InvalidInput, "expected z to be .*, got None"),
         (lambda c: c.log_prob("gauss", [1.0]), InvalidInput, "rows of one length"),
         (lambda c: c.sample("gauss", 300_000), TooLarge, "262144 rows"),
         (lambda c: c.models(), Unsupported, "got the catalogue; ask by http"),
         (lambda c: c.model("gauss"), Unsupported, "got the manifest; ask by http"),
         (lambda c: c.expectation("gauss", []), Unsupported, "got expectation; ask by http"),
         (lambda c: c.reconstruct("auto", LINEAR), Unsupported, "got reconstruct; ask by http"),
-        (lambda c: c.log_prob("gauss", pd.DataFrame(X)), Unsupported, "expected arrays, got a f"),
-        (lambda c: c.sample("gauss", 3, frame="arrow"), Unsupported, "expected arrays, got a f"),
+        (lambda c: c.log_prob("gauss", pd.DataFrame(X)), Unsupported, "rows as an array, got"),
+        (
+            lambda c: c.log_prob("gauss", pd.DataFrame(X), frame="numpy"),
+            Unsupported,
+            "expected rows as an array, got columns by name",
+        ),
+        (lambda c: c.log_prob("gauss", [{"a": 1.0}]), Unsupported, "expected rows as an array"),
+        (
+            lambda c: c.sample("given", 1, context=pd.DataFrame(GIVEN[:1])),
+            Unsupported,
+            "expected context as an array",
+        ),
+        (
+            lambda c: c.sample("gauss", 3, frame="pandas"),
+            Unsupported,
+            "expected frame to be numpy, got 'pandas'",
+        ),
     ],
 )
 def test_a_wrong_call_is_one_sentence(

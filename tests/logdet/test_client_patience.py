@@ -46,7 +46,7 @@ def longest(low: float, high: float) -> float:
 def trying(
     outcome: Callable[[int], Outcome],
     *,
-    timeout: float = 30.0,
+    timeout: float | None = 30.0,
     retries: int = 4,
     takes: float = 0.0,
 ) -> tuple[Outcome, list[Attempt]]:
@@ -57,7 +57,8 @@ def trying(
         attempt = next(steps)
         while True:
             attempts.append(attempt)
-            clock.now += attempt.after_s + min(takes, attempt.within_s)
+            within_s = takes if attempt.within_s is None else min(takes, attempt.within_s)
+            clock.now += attempt.after_s + within_s
             came = outcome(len(attempts))
             attempt = steps.throw(came) if isinstance(came, Exception) else steps.send(came)
     except StopIteration as end:
@@ -72,6 +73,13 @@ def flaky(failures: int, error: ServiceRefused) -> Callable[[int], Outcome]:
 
 def test_a_good_call_is_one_attempt_with_all_of_the_time() -> None:
     assert trying(flaky(0, Overloaded("."))) == ("answer", [Attempt(ASKED, 0.0, 30.0)])
+
+
+def test_a_call_without_a_limit_is_given_none_but_retries_are_counted() -> None:
+    came, attempts = trying(flaky(99, NotReady(".")), timeout=None, retries=2, takes=1e6)
+    assert isinstance(came, NotReady)
+    assert [attempt.within_s for attempt in attempts] == [None] * 3
+    assert next(Patience(None, 2, Clock()).until(5.0).persist(ASKED)).within_s == 5.0
 
 
 def test_pauses_double_up_to_the_longest() -> None:
@@ -146,6 +154,11 @@ def test_a_time_that_is_none_is_refused(timeout: float) -> None:
         Patience(timeout, 4)
     with pytest.raises(InvalidInput, match="timeout in seconds above 0"):
         Patience(1.0, 4).until(timeout)
+
+
+def test_a_time_in_words_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="timeout in seconds above 0, got '5'"):
+        Patience("5", 4)  # type: ignore[arg-type]
 
 
 def test_fewer_retries_than_none_are_refused() -> None:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from logdet.client.errors import InvalidInput
-from logdet.client.rows import kind_of, table_of
+from logdet.client.rows import is_by_name, kind_of, table_of
 
 NAMES = ("a", "b")
 SHUFFLED = {"b": [2.0, 4.0], "other": ["x", "y"], "a": [1.0, 3.0]}
@@ -62,6 +62,16 @@ def test_lists_may_lack_values_and_are_not_rounded() -> None:
     assert table.schema.field("a").type == pa.int64()
 
 
+def test_dicts_are_rows_by_name() -> None:
+    rows = ({"b": 2, "other": "x", "a": 1}, {"a": 1.5, "b": None})
+    table = table_of(rows, NAMES, "rows")
+    assert table.to_pydict() == {"a": [1.0, 1.5], "b": [2, None]}
+    assert kind_of(rows) == "numpy"
+    assert is_by_name(rows)
+    assert not is_by_name([[1.0, 2.0]])
+    assert not is_by_name([])
+
+
 def test_nan_and_masked_values_are_kept_apart_from_numbers() -> None:
     x = np.ma.masked_array([[1.0, 2.0], [3.0, 4.0]], mask=[[False, True], [False, False]])
     assert table_of(x, NAMES, "rows").to_pydict() == {"a": [1.0, 3.0], "b": [None, 4.0]}
@@ -76,12 +86,19 @@ def test_nan_and_masked_values_are_kept_apart_from_numbers() -> None:
         ([1.0, 2.0], r"rows of one length.*shape \(2,\) from list"),
         ([[1.0], [1.0, 2.0]], r"rows of one length.*shape \(2,\) from list"),
         (np.zeros((2, 2, 2)), r"shape \(2, 2, 2\) from ndarray"),
-        (3.0, r"shape \(\) from float"),
+        (3.0, "rows of one length.*, got float$"),
+        ({"a": [1.0], "b": [2.0]}, "list of dicts by name.*, got dict$"),
+        ((row for row in [[1.0, 2.0]]), "got a generator; make it a list first"),
+        (pl.LazyFrame({"a": [1.0], "b": [2.0]}), r"got a LazyFrame; collect\(\) it first"),
         (np.zeros((4, 3)), r"expected 2 columns in rows \(a, b\), got 3"),
-        ([[1.0, {}], [1.0, 2.0]], "expected columns of numbers in rows"),
-        ([[1.0, 1.5], [1.0, 2**53 + 1]], "expected columns of numbers in rows"),
-        (np.zeros((1, 2), np.longdouble), "expected columns of numbers in rows"),
-        (np.zeros((1, 2), complex), "expected columns of numbers in rows"),
+        ([[1.0, {}], [1.0, 2.0]], "of numbers in 'b' of rows, got values of dict and float$"),
+        ([[1.0, 1.5], [1.0, 2**53 + 1]], r"in 'b' of rows, got 9007199254740993, .* 2\*\*53$"),
+        ([[1.0, 2**70]], r"in 'b' of rows, got 1180591620717411303424, .* 2\*\*53$"),
+        (np.zeros((1, 2), np.longdouble), "numbers in 'a' of rows, got values of float"),
+        (np.zeros((1, 2), complex), "numbers in 'a' of rows, got values of complex128$"),
+        (pd.DataFrame({"a": [1, 2], "b": [1, "x"]}), "'b' of rows, got values of int and str$"),
+        ([{"a": 1.0, "b": 2.0}, {"a": 1.0}], r"expected 'b' in each row .*, got row 1 with: a$"),
+        ([{"a": 1.0, "b": 2.0}, [1.0, 2.0]], "expected a dict for each row .*, got list at row 1"),
     ],
 )
 def test_what_is_no_rows_is_refused_in_one_sentence(rows: Any, message: str) -> None:

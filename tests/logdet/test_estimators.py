@@ -291,6 +291,6 @@ def test_what_was_fitted_is_what_is_served(fitted: DensityEstimator, tmp_path: P
 
 
 def test_a_bundles_name_is_checked_first(fitted: DensityEstimator, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"name: .*got 'No Name'"):
+    with pytest.raises(ValueError, match=r"^expected the name of a b.*got 'No Name'$"):
         fitted.publish(tmp_path, "No Name")
     assert not list(tmp_path.iterdir())

@@ -116,8 +116,22 @@ def test_columns_of_frames_come_in_any_order(url: str, fitted: RemoteDensity) ->
     np.testing.assert_array_equal(density.score_samples(shuffled), fitted.score_samples(x))
     drawn = density.sample(20, random_state=3)
     np.testing.assert_array_equal(drawn[:, ::-1], fitted.sample(20, random_state=3))
-    with pytest.raises(ValueError, match="'count' of gauss among the columns"):
-        RemoteDensity(url, "gauss").fit(frame.rename(columns={"count": "number"}))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda f: f.rename(columns={"count": "number"}), "missing: count; unknown: number"),
+        (lambda f: f.drop(columns=["count", "flow"]), "missing: flow, count"),
+        (lambda f: f.assign(number=1.0, year=2.0), "unknown: number, year"),
+    ],
+)
+def test_columns_that_are_missing_or_unknown_are_named(url: str, change: Any, said: str) -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(ordinary_rows(5), columns=list(NAMES))
+    message = f"^expected the 4 features of gauss as columns, in any order; {said}$"
+    with pytest.raises(ValueError, match=message):
+        RemoteDensity(url, "gauss").fit(change(frame))
 
 
 def test_samples_follow_their_seed(fitted: RemoteDensity, served: Path) -> None:
