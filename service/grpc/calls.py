@@ -145,9 +145,7 @@ class Calls:
         left = context.time_remaining()
         try:
             async with within(left):
-                if count.is_new and self.closed.is_set():
-                    raise _stopping()
-                count.request = request = self._read(kind, data)
+                count.request = request = self._read(kind, data, is_new=count.is_new)
                 count.what = rpc.counted(request)
                 answer = await rpc.answer(request)
             out: bytes = rpc.streamed(answer, request).SerializeToString()
@@ -173,7 +171,9 @@ class Calls:
             seconds = time.perf_counter() - started
             self.core.metrics.request((*count.what, "grpc"), count.code.name, seconds)
 
-    def _read(self, kind: type[Message], data: bytes) -> Message:
+    def _read(self, kind: type[Message], data: bytes, *, is_new: bool) -> Message:
+        if is_new and self.closed.is_set():
+            raise _stopping()
         limit = self.core.config.limit_body_bytes
         if len(data) > limit:
             raise ServiceError(
