@@ -132,6 +132,8 @@ class Calls:
                 await context.write(out)
                 told = out
             if self.stopping.is_set():
+                # An end with an error overtakes what was written just before it.
+                await self.closed.wait()
                 out = _stopping()
                 break
             await _happens(self.stopping, POLL_S)
