@@ -124,6 +124,7 @@ class Calls:
 
     async def _watch(self, rpc: Rpc, kind: type[Message], data: bytes, context: Context) -> None:
         """Answer now and whenever the answer changes, until the client leaves or a stop."""
+        is_last = self.stopping.is_set()
         with self._counting() as count:
             out = await self._attempt(rpc, kind, data, context, count)
         told = None
@@ -131,12 +132,11 @@ class Calls:
             if out != told:
                 await context.write(out)
                 told = out
-            if self.stopping.is_set():
-                # An end with an error overtakes what was written just before it.
-                await self.closed.wait()
+            if is_last:  # the stop has been told
                 out = _stopping()
                 break
             await _happens(self.stopping, POLL_S)
+            is_last = self.stopping.is_set()
             # Begun before the stop, and told of it however late that is noticed here.
             out = await self._attempt(rpc, kind, data, context, Count(is_new=False))
         refuse(context, out)
