@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,7 +42,8 @@ class Catalogue:
         """
         catalogue = cls()
         for name in names(root):
-            catalogue = catalogue.replaced(name, *read(root, name, runtime, metrics))
+            found = versions(root, name)
+            catalogue = catalogue.replaced(name, *read(root, name, found, runtime, metrics))
         if not catalogue.models:
             count = len(catalogue.refused)
             why = f"all {count} bundles were refused" if count else "there are no bundles"
@@ -101,12 +102,12 @@ def version_number(text: str) -> int:
 
 
 def read(
-    root: Path, name: str, runtime: Runtime, metrics: Metrics
+    root: Path, name: str, which: Collection[int], runtime: Runtime, metrics: Metrics
 ) -> tuple[dict[int, AnyModel], dict[int, str]]:
-    """The versions of a name that load, verified and warm, and why others do not."""
+    """Those of some versions of a name that load, verified and warm, and why others do not."""
     models: dict[int, AnyModel] = {}
     refused: dict[int, str] = {}
-    for version in versions(root, name):
+    for version in which:
         started = time.perf_counter()
         try:
             models[version] = load(root / name / str(version), runtime)

@@ -31,6 +31,8 @@ class ServiceConfig(BaseModel):
         grpc: Whether gRPC is answered as well.
         grpc_port: TCP port of gRPC; None takes the one after ``port``, or a free one where that is
             0, and does without gRPC where it is taken.
+        follow_s: Seconds between looks at the folder for versions that are new, changed or gone;
+            0 never looks again.
         allow_loading: Whether requests may load and unload models.
         provider: ``cuda`` refuses to start where CUDA is not really in use; ``auto`` reports what
             it chose.
@@ -52,6 +54,7 @@ class ServiceConfig(BaseModel):
     port: int = Field(default=8000, ge=0, le=65535)
     grpc: bool = True
     grpc_port: int | None = Field(default=None, ge=0, le=65535)
+    follow_s: float = Field(default=5.0, ge=0, allow_inf_nan=False)
     allow_loading: bool = False
     provider: Literal["auto", "cpu", "cuda"] = "auto"
     gpu_mem_limit_bytes: int | None = Field(default=None, ge=2**20)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 
-from exported.bundle import names
-from service.catalogue import Catalogue, read
+from service.catalogue import Catalogue
 from service.config import ServiceConfig
-from service.errors import ErrorKind, ServiceError, invalid
+from service.errors import ErrorKind, ServiceError
 from service.metrics import Metrics
 from service.runtime import VERSION, Runtime
 from service.served_kinds import AnyServed, serve
+from service.versions import Versions
 from service.work import Work
 
 
@@ -32,7 +32,7 @@ class Core:
         self.catalogue = Catalogue()
         self.work = Work(config, self.metrics)
         self._served: dict[tuple[str, int], AnyServed] = {}
-        self._changing = asyncio.Lock()
+        self._versions: Versions | None = None
         self._draining = False
         self._loaded = False
 
@@ -52,50 +52,27 @@ class Core:
 
     def load(self) -> None:
         """See :meth:`start`; in the calling thread."""
-        self._runtime = Runtime.choose(
-            self.config.provider, self.config.sessions, self.config.gpu_mem_limit_bytes
-        )
-        self.metrics.environment(self._runtime.provider, VERSION)
-        self._serve(Catalogue.load(self.config.bundles, self._runtime, self.metrics))
+        config = self.config
+        runtime = Runtime.choose(config.provider, config.sessions, config.gpu_mem_limit_bytes)
+        self.metrics.environment(runtime.provider, VERSION)
+        self._versions = Versions(config.bundles, runtime, self.metrics, self._serve)
 
-    async def load_model(self, name: str) -> None:
-        """Serve the versions of a name that are on disk now, in place of those that serve.
-
-        Raises:
-            ServiceError: ``not_found`` if there are none, ``invalid_input`` if one is refused;
-                nothing has changed then.
-        """
-        async with self._changing:
-            root = self.config.bundles
-            if name not in await asyncio.to_thread(names, root):
-                raise ServiceError(ErrorKind.NOT_FOUND, f"no bundle is named {name[:64]!r}")
-            models, refused = await asyncio.to_thread(
-                read, root, name, self._runtime, self.metrics
-            )
-            if refused:
-                self.catalogue = self.catalogue.replaced(
-                    name, self.catalogue.models.get(name, {}), refused
-                )
-                raise invalid(
-                    f"{name}/{min(refused)} is refused, so that nothing was changed; the log of "
-                    "the service says why"
-                )
-            self._serve(self.catalogue.replaced(name, models, {}))
-
-    async def unload_model(self, name: str) -> None:
-        """Serve a name no longer; requests that have begun are finished.
+    @property
+    def versions(self) -> Versions:
+        """What changes the models that serve.
 
         Raises:
-            ServiceError: ``not_found`` if it does not serve.
+            ServiceError: ``not_ready`` before :meth:`start`.
         """
-        async with self._changing:
-            self.catalogue.get(name)  # refuses names that there are not
-            whys = dict.fromkeys(self.catalogue.models[name], "unloaded")
-            self._serve(self.catalogue.replaced(name, {}, whys))
+        if self._versions is None:
+            raise ServiceError(ErrorKind.NOT_READY, "the service is starting")
+        return self._versions
 
-    async def change(self, action: str, name: str) -> None:
-        """Load or unload a model; see :meth:`load_model` and :meth:`unload_model`."""
-        await (self.load_model if action == "load" else self.unload_model)(name)
+    def follow(self) -> asyncio.Future[None]:
+        """Look at the folder of the bundles as often as is configured, until this is cancelled."""
+        if not self.config.follow_s:
+            return asyncio.get_running_loop().create_future()
+        return asyncio.ensure_future(self.versions.follow(self.config.follow_s))
 
     def _serve(self, catalogue: Catalogue) -> None:
         """Take a catalogue in place of the one before; what it keeps of that goes on."""

@@ -56,7 +56,9 @@ async def _serve(config: ServiceConfig, listener: socket.socket) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, server.stop)
     announce(config, [model.manifest for model in core.catalogue.all()])
+    following = core.follow()
     await server.serve(sockets=[listener])
+    following.cancel()
     if rpc is not None:
         await rpc.stop(config.drain_timeout_s)
     await core.drain()

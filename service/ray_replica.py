@@ -56,6 +56,7 @@ class Density:
         # Serve answers with the id of a request itself.
         app = HideRequestId(build_app(self._core, scrape.page, self._change_all), sane=True)
         self._app = Drainable(app)
+        self._following = self._core.follow()
         self._grpc = await _answer_grpc(self._core, scrape.page, self._change_all)
 
     def __serve_build_asgi_app__(self) -> Drainable:
@@ -71,6 +72,7 @@ class Density:
 
     async def drain(self) -> bool:
         """Answer what has arrived, refuse the rest; whether every request was answered."""
+        self._following.cancel()
         answered, _ = await asyncio.gather(
             self._app.drain(OPEN_S, self._config.drain_timeout_s), self._stop_grpc()
         )
@@ -88,7 +90,7 @@ class Density:
     async def change(self, action: str, name: str) -> tuple[str, str] | None:
         """Load or unload a model here; the kind and the message of a refusal."""
         try:
-            await self._core.change(action, name)
+            await self._core.versions.change(action, name)
         except ServiceError as error:
             return error.kind.value, error.message
         return None

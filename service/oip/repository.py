@@ -25,7 +25,7 @@ class Repository:
 
     def __init__(self, core: Core, everywhere: Change | None = None) -> None:
         self._core = core
-        self._change = everywhere or core.change
+        self._change = everywhere or core.versions.change
 
     def index(self, *, ready_only: bool) -> list[IndexEntry]:
         """Every version of every model."""

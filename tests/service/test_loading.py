@@ -1,4 +1,4 @@
-"""Models that are loaded and unloaded while the service runs."""
+"""Models that are loaded and unloaded by requests while the service runs."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ def test_a_count_of_scores_does_not_fall_when_a_model_is_loaded_again(core: Core
 
     score(core)
     before = count()
-    asyncio.run(core.load_model("gauss"))
+    asyncio.run(core.versions.load("gauss"))
     assert count() == before == 3
 
 
 def test_a_version_that_is_gone_is_not_ready(core: Core) -> None:
     shutil.rmtree(core.config.bundles / "gauss" / "1")
-    asyncio.run(core.load_model("gauss"))
+    asyncio.run(core.versions.load("gauss"))
     assert list(core.catalogue.models["gauss"]) == [2]
     assert (ready(core, "1"), ready(core, "2")) == (0.0, 1.0)
     assert len(infos(core)) == 1
@@ -65,7 +65,7 @@ def test_a_version_that_is_gone_is_not_ready(core: Core) -> None:
 
 def test_others_are_not_touched_by_a_load(core: Core) -> None:
     before = core.find("other")
-    asyncio.run(core.load_model("gauss"))
+    asyncio.run(core.versions.load("gauss"))
     assert core.find("other") is before
 
 
@@ -73,7 +73,7 @@ def test_a_model_that_is_refused_leaves_what_serves(core: Core) -> None:
     served = core.find("gauss")
     (core.config.bundles / "gauss" / "3").mkdir()
     with pytest.raises(ServiceError, match="nothing was changed") as refused:
-        asyncio.run(core.load_model("gauss"))
+        asyncio.run(core.versions.load("gauss"))
     assert refused.value.kind is ErrorKind.INVALID_INPUT
     assert core.find("gauss") is served
     assert ready(core, "2") == 1.0
@@ -86,7 +86,7 @@ def test_requests_that_have_begun_are_finished_after_an_unload(core: Core) -> No
 
     async def work() -> np.ndarray:
         waiting = asyncio.ensure_future(served.log_prob(ordinary_rows(5)))
-        await core.unload_model("gauss")
+        await core.versions.unload("gauss")
         return (await waiting).log_prob
 
     assert np.isfinite(asyncio.run(work())).all()
@@ -104,5 +104,5 @@ def test_the_document_tells_of_the_models_that_serve_now(core: Core) -> None:
         return path["post"]["parameters"][0]["schema"]["example"]
 
     assert example() == "gauss"
-    asyncio.run(core.unload_model("gauss"))
+    asyncio.run(core.versions.unload("gauss"))
     assert example() == "other"
