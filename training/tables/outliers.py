@@ -124,6 +124,7 @@ def main() -> None:
     parser.add_argument("--fashion", type=Path, required=True, help="folder of its idx files")
     parser.add_argument("--out", type=Path, default=Path("docs/tables"))
     chosen = parser.parse_args()
+    chosen.out.mkdir(parents=True, exist_ok=True)  # before a quarter of an hour of work, not after
     torch.set_num_threads(1)
     sets = {name: images(name, getattr(chosen, name)) for name in ("fashion", "mnist")}
     texts = {}
