@@ -101,7 +101,7 @@ def test_without_the_next_port_http_is_served_alone_and_the_start_says_so(root: 
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1] - 1
         with embedded(root, {"LOGDET_PORT": str(port)}) as running:
-            assert "without gRPC: the next port is taken" in running.banner
+            assert "without gRPC: the next port is not to be had" in running.banner
             assert httpx.get(running.url + "/healthz").status_code == 200
 
 

@@ -114,7 +114,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
         "shape",
     ),
     "vast size": (
-        typed("fp64_contents", "FP64", [], shape=[2**62, 2**62]),
+        typed("fp64_contents", "FP64", [], shape=[2, 2**62]),
         "invalid_input",
         "shape",
     ),
