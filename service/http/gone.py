@@ -8,6 +8,9 @@ from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 
+# Watching for the client costs more than the work on a smaller body, unless that asks for much.
+WATCHED_BYTES = 64 * 1024
+
 T = TypeVar("T")
 
 

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from service.catalogue import version_number
 from service.core import Core
 from service.http import expectation, media
-from service.http.gone import unless_gone
+from service.http.gone import WATCHED_BYTES, unless_gone
 from service.http.kinds import KINDS
 from service.http.parsing import json_object, only, read_body
 from service.http.reading import Body, read_call, written
@@ -30,7 +30,6 @@ from service.served_kinds import AnyServed
 
 # Where a request's scope remembers its model, for the metrics; or all that they count it by.
 SERVED, COUNTED = "logdet.served", "logdet.counted"
-WATCHED_BYTES = 64 * 1024  # bodies from this size on are dropped when their client goes away
 
 
 class Operations:
@@ -65,7 +64,6 @@ class Operations:
             asked = ndjson.Asked(served, spec, named, lambda refused: failed(refused.kind))
             return await ndjson.respond(request, asked, call)
         work = spec.ask(served, call)
-        # Watching for the client costs more than a small request's own work.
         is_long = spec.is_long or not _is_small(request)
         answer = await (unless_gone(request, work) if is_long else work)
         if wanted == media.JSON:

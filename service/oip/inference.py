@@ -90,8 +90,7 @@ class Inference:
             target = self.models.find(model, version)
         except ServiceError:
             return "", "", "other"
-        name, number = target.served.metrics.key
-        return name, number, target.method(outputs or tuple(target.outputs()))
+        return target.counted(outputs)
 
     def check_rows(self, shape: Sequence[object]) -> None:
         """Refuse a tensor of more rows than a request may have, before its values are looked at.
@@ -132,7 +131,7 @@ class Inference:
 
 def _wanted(target: Target, asked: tuple[str, ...]) -> tuple[str, ...]:
     """Names of the outputs to give, in order."""
-    offered = target.outputs()
+    offered = target.outputs
     for name in asked:
         if name not in offered:
             listed = ", ".join(offered)
@@ -214,7 +213,7 @@ def _count(array: NDArray[Any]) -> int:
 def _output(target: Target, answer: Answer, name: str) -> OutputTensor:
     if name == STATUS:
         return OutputTensor(STATUS, "UINT8", np.ascontiguousarray(answer.status, np.uint8))
-    spec = target.outputs()[name]
+    spec = target.outputs[name]
     column = next(array for key, array in answer.columns.items() if tensor_of(key) == name)
     if isinstance(column, np.ma.MaskedArray):
         column = column.filled(fill_value=False)  # what is not decided has no p_value either

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from exported.kinds import FlowManifest
 from exported.manifest import Manifest
-from service.catalogue import version_number
+from service.catalogue import Catalogue, version_number
 from service.core import Core
 from service.errors import ErrorKind, ServiceError
 from service.oip.messages import ModelSpec, TensorSpec
@@ -40,12 +40,14 @@ class Target:
         served: The model behind it.
         operation: What it does.
         methods: Operations, as metrics count them, whose requests are this model's.
+        outputs: Tensors of its answer by name, in order.
     """
 
     name: str
     served: AnyServed
     operation: Operation
     methods: tuple[str, ...]
+    outputs: Mapping[str, TensorSpec]
 
     @property
     def manifest(self) -> Manifest:
@@ -68,18 +70,12 @@ class Target:
             return ()
         return self.served.model.conditioning.names
 
-    def method(self, outputs: Collection[str]) -> str:
-        """The operation that a request for these outputs is counted as."""
-        return flow.method_of(outputs) if len(self.methods) > 1 else self.methods[0]
-
-    def outputs(self) -> dict[str, TensorSpec]:
-        """Tensors of its answer by name, in order."""
-        specs = {}
-        for output in self.operation.outputs:
-            name, values = tensor_of(output.name), output.values(self.manifest)
-            shape = (-1,) if values is None else (-1, values)
-            specs[name] = TensorSpec(name, output.type_of(self.manifest), shape)
-        return {**specs, STATUS: TensorSpec(STATUS, "UINT8", (-1,))}
+    def counted(self, asked: Collection[str] = ()) -> tuple[str, str, str]:
+        """Model, version and method as metrics name a request for some outputs, or for all."""
+        name, version = self.served.metrics.key
+        if len(self.methods) == 1:
+            return name, version, self.methods[0]
+        return name, version, flow.method_of(asked or self.outputs)
 
     def inputs(self) -> tuple[TensorSpec, ...]:
         """Tensors that it takes."""
@@ -102,6 +98,9 @@ class Models:
 
     def __init__(self, core: Core) -> None:
         self._core = core
+        # Made once a model: every request asks for one.
+        self._of = Catalogue()
+        self._made: dict[tuple[str, ...], Mapping[str, Target]] = {}
 
     def find(self, model: str, version: str = "") -> Target:
         """A model by its name in the protocol.
@@ -111,7 +110,7 @@ class Models:
         """
         name, _, operation = model.partition(".")
         served = self._core.find(name, version_number(version) if version else None)
-        offered = targets_of(served)
+        offered = self._targets(served)
         if operation not in offered:
             listed = ", ".join(f"{name}.{one}" if one else name for one in offered)
             raise ServiceError(
@@ -124,8 +123,16 @@ class Models:
         found: list[Target] = []
         for loaded in self._core.catalogue.all():
             served = self._core.find(loaded.manifest.name, loaded.manifest.version)
-            found.extend(targets_of(served).values())
+            found.extend(self._targets(served).values())
         return found
+
+    def _targets(self, served: AnyServed) -> Mapping[str, Target]:
+        if self._of is not self._core.catalogue:
+            self._of, self._made = self._core.catalogue, {}
+        key = served.metrics.key
+        if key not in self._made:
+            self._made[key] = targets_of(served)
+        return self._made[key]
 
     def spec(self, model: str, version: str = "") -> ModelSpec:
         """What a model says about itself.
@@ -141,7 +148,7 @@ class Models:
             name=target.name,
             versions=tuple(map(str, versions)),
             inputs=target.inputs(),
-            outputs=tuple(target.outputs().values()),
+            outputs=tuple(target.outputs.values()),
             properties=_properties(manifest),
             batched=target.operation.takes != "count",
         )
@@ -156,8 +163,21 @@ def targets_of(served: AnyServed) -> Mapping[str, Target]:
     else:
         main, methods = by_name[MAIN], (MAIN,)
     others = [one for one in manifest.operations if one in by_name and one not in methods]
-    targets = {one: Target(f"{name}.{one}", served, by_name[one], (one,)) for one in others}
-    return {"": Target(name, served, main, methods), **targets}
+    asked = {"": (name, main, methods)}
+    asked |= {one: (f"{name}.{one}", by_name[one], (one,)) for one in others}
+    return {
+        one: Target(title, served, operation, counted, _outputs(operation, manifest))
+        for one, (title, operation, counted) in asked.items()
+    }
+
+
+def _outputs(operation: Operation, manifest: Manifest) -> Mapping[str, TensorSpec]:
+    specs = {}
+    for output in operation.outputs:
+        name, values = tensor_of(output.name), output.values(manifest)
+        shape = (-1,) if values is None else (-1, values)
+        specs[name] = TensorSpec(name, output.type_of(manifest), shape)
+    return {**specs, STATUS: TensorSpec(STATUS, "UINT8", (-1,))}
 
 
 def tensor_of(column: str) -> str:

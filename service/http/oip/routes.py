@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from service.core import Core
 from service.errors import ErrorKind, ServiceError, invalid
-from service.http.gone import unless_gone
+from service.http.gone import WATCHED_BYTES, unless_gone
 from service.http.oip.body import (
     HEADER_LENGTH,
     Asked,
@@ -82,19 +82,20 @@ class OpenInference:
     async def infer(self, request: Request) -> Response:
         """Tensors to tensors."""
         model, version = _of(request)
-        request.scope[COUNTED] = (*self._inference.counted(model, version), PROTOCOL)
+        target = self._inference.models.find(model, version)
+        request.scope[COUNTED] = (*target.counted(), PROTOCOL)
         header_length = request.headers.get(HEADER_LENGTH)
         body = await read_bytes(request, self._core.config.limit_body_bytes)
         if header_length == "0":
-            spec = self._inference.spec(model, version)
-            asked = read_raw(model, version, body, spec.inputs)
+            asked = read_raw(model, version, body, target.inputs())
         elif len(body) < LARGE_BYTES:
             asked = self._read(model, version, body, header_length)
         else:
             asked = await asyncio.to_thread(self._read, model, version, body, header_length)
-        outputs = asked.request.outputs
-        request.scope[COUNTED] = (*self._inference.counted(model, version, outputs), PROTOCOL)
-        answer = await unless_gone(request, self._inference.infer(asked.request))
+        request.scope[COUNTED] = (*target.counted(asked.request.outputs), PROTOCOL)
+        work = self._inference.infer(asked.request)
+        is_long = target.operation.is_long or len(body) >= WATCHED_BYTES
+        answer = await (unless_gone(request, work) if is_long else work)
         return await _answered(request, answer, asked)
 
     def _read(self, model: str, version: str, body: bytes, header_length: str | None) -> Asked:
