@@ -10,7 +10,7 @@ import argparse
 import hashlib
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,15 +18,16 @@ import numpy as np
 import torch
 
 from training.checkpoint import FitState
-from training.fit import fit
+from training.fit import EpochReport, fit
 from training.recipes import Recipe, VAEConfig, read_recipe
 from training.streams import Stream
 from training.table import Split
 from training.tables.images import IMAGES, SIDES, images, pixel_names
 from training.tables.results import grid
 from training.vae.build import build_vae
-from training.vae.data import described_observations
+from training.vae.data import Observations, described_observations
 from training.vae.evaluate import bounds
+from training.vae.model import VAE
 from training.vae.objectives import Bound
 
 CELLS, TABLE = "bounds.jsonl", "bounds.md"
@@ -111,9 +112,9 @@ class Cell:
         return self.set, self.seed, self.method, self.settings
 
 
-def recipe_of(method: str, seed: int) -> Recipe:
-    """The recipe ``vae`` with the table's settings and the method's own."""
-    settings = [*COMMON, *METHODS[method], f"seed={seed}"]
+def recipe_of(method: str, seed: int, changes: Sequence[str] = ()) -> Recipe:
+    """The recipe ``vae`` with the table's settings and the method's own, and any changes."""
+    settings = [*COMMON, *METHODS[method], f"seed={seed}", *changes]
     return read_recipe("vae", settings)
 
 
@@ -134,16 +135,7 @@ def measure_cell(place: tuple[str, int, str], split: Split, kept: Path) -> Cell:
     """
     name, seed, method = place
     recipe = recipe_of(method, seed)
-    data = described_observations(recipe, pixel_names(), split, SIDES)
-    config = recipe.model
-    if not isinstance(config, VAEConfig):
-        raise TypeError(f"expected a VAE, got the family {config.family}")
-    torch.set_num_threads(recipe.fit.threads)
-    torch.manual_seed(seed)
-    model = build_vae(config, data, torch.Generator().manual_seed(seed))
-    state = fit(
-        model, data, (recipe.rows_fit(), Bound(config)), FitState(), lambda _: None, lambda _: None
-    )
+    model, data, state = trained(recipe, split, lambda _: None)
     x = data.flow_input(split.test, data.noise(Stream.TEST)).x
     draws = data.noise(Stream.TEST, 1)
     elbo = bounds(model, x, ELBO_SAMPLES, draws).elbo
@@ -164,6 +156,21 @@ def measure_cell(place: tuple[str, int, str], split: Split, kept: Path) -> Cell:
         epochs=state.epoch,
         best_epoch=state.best_epoch,
     )
+
+
+def trained(
+    recipe: Recipe, split: Split, report: Callable[[EpochReport], None]
+) -> tuple[VAE, Observations, FitState]:
+    """A recipe's model with its data and how its fit ended, epoch by epoch reported."""
+    data = described_observations(recipe, pixel_names(), split, SIDES)
+    config = recipe.model
+    if not isinstance(config, VAEConfig):
+        raise TypeError(f"expected a VAE, got the family {config.family}")
+    torch.set_num_threads(recipe.fit.threads)
+    torch.manual_seed(recipe.seed)
+    model = build_vae(config, data, torch.Generator().manual_seed(recipe.seed))
+    how = recipe.rows_fit(), Bound(config)
+    return model, data, fit(model, data, how, FitState(), lambda _: None, report)
 
 
 def baseline_file(kept: Path, name: str, seed: int) -> Path:
@@ -246,6 +253,19 @@ def measure(chosen: argparse.Namespace) -> None:
                 (chosen.out / TABLE).write_text(render(read_cells(path)))
 
 
+def watch(chosen: argparse.Namespace) -> None:
+    """Tell the validation bound of every epoch, of settings that may be changed; write nothing."""
+    for name in chosen.sets:
+        split = images(name, chosen.data)
+        for seed in chosen.seeds:
+            for method in chosen.methods:
+                reports: list[EpochReport] = []
+                trained(recipe_of(method, seed, chosen.watch), split, reports.append)
+                nats = " ".join(f"{report.validation_nats:.1f}" for report in reports)
+                sys.stdout.write(f"{name} {seed} {method}: {nats}\n")
+                sys.stdout.flush()
+
+
 def main() -> None:
     """Measure and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -255,7 +275,14 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", choices=IMAGES, default=["mnist"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
-    measure(parser.parse_args())
+    parser.add_argument(
+        "--watch",
+        nargs="+",
+        metavar="KEY=VALUE",
+        help="with these settings, tell the validation bound of every epoch and write nothing",
+    )
+    chosen = parser.parse_args()
+    (watch if chosen.watch else measure)(chosen)
 
 
 if __name__ == "__main__":
