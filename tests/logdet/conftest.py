@@ -37,3 +37,16 @@ def rows_file(tmp_path: Path) -> Path:
     path = tmp_path / "rows.csv"
     write_table(path, {"tag": [f"r{i:03}" for i in range(len(x))]} | columns)
     return path
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Pauses, which are not slept."""
+    taken: list[float] = []
+
+    async def asleep(seconds: float) -> None:
+        taken.append(seconds)
+
+    monkeypatch.setattr("logdet.client.client.time.sleep", taken.append)
+    monkeypatch.setattr("logdet.client.client.asyncio.sleep", asleep)
+    return taken

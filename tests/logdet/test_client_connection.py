@@ -24,19 +24,6 @@ from logdet.client import (
 ROWS = [[1.0, 2.0], [3.0, 4.0]]
 
 
-@pytest.fixture
-def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Pauses, which are not slept."""
-    taken: list[float] = []
-
-    async def asleep(seconds: float) -> None:
-        taken.append(seconds)
-
-    monkeypatch.setattr("logdet.client.client.time.sleep", taken.append)
-    monkeypatch.setattr("logdet.client.client.asyncio.sleep", asleep)
-    return taken
-
-
 def free_port() -> int:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

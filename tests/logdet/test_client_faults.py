@@ -99,19 +99,6 @@ def client(service: Handler, **settings: Any) -> Client:
     return Client(URL, transport=httpx.MockTransport(service), **settings)
 
 
-@pytest.fixture
-def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Pauses, which are not slept."""
-    taken: list[float] = []
-
-    async def asleep(seconds: float) -> None:
-        taken.append(seconds)
-
-    monkeypatch.setattr("logdet.client.client.time.sleep", taken.append)
-    monkeypatch.setattr("logdet.client.client.asyncio.sleep", asleep)
-    return taken
-
-
 TEMPORARY = {
     "busy": lambda: refusing(503, "overloaded", **{"retry-after": "1"}),
     "limited": lambda: refusing(429, "rate_limited", **{"retry-after": "1"}),
