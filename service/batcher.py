@@ -2,26 +2,31 @@
 
 A worker that is idle takes at once what waits; while all are busy, requests of one lane (a way in
 which a model runs) collect and go together. A run is at most ``chunk_rows`` long, or shorter where
-its lane says so, and requests share it evenly: a one-row request rides in the next run however
-long its neighbours are. There are no waiting timers. Runs happen in worker threads, but those
-known to be shorter than the way there and back happen on the event loop.
+its lane says so. Requests that need several runs share those of their own evenly and take turns
+with the others, which wait for no more than one of them. There are no waiting timers. Runs happen
+in worker threads, but those known to be shorter than the way there and back on the event loop.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 from service.errors import ErrorKind, ServiceError
-from service.lanes import Arrays, Job, Lane, Part, Run, Take
+from service.jobs import Arrays, Job, Part, Take
+from service.lanes import Lane, Line, Run
+from service.overdue import Overdue
+from service.turns import Turns
 
 REQUEST_OVERHEAD_BYTES = 16 * 1024  # what a waiting request costs beside its rows
-INLINE_SECONDS = 0.0004  # a run that is shorter does not leave the event loop
+INLINE_SECONDS = 0.001  # a run that is shorter does not leave the event loop
+MAX_RETRY_AFTER_S = 60
 
 Outcome = tuple[Arrays, float]
 
@@ -34,20 +39,27 @@ class Batcher:
         chunk_rows: Most rows of one run.
         queue_rows: Rows admitted and not answered over which requests are refused.
         queue_bytes: The same in bytes.
+        timeout_s: Seconds after which a request is given up.
     """
 
-    def __init__(self, workers: int, chunk_rows: int, queue_rows: int, queue_bytes: int) -> None:
+    def __init__(
+        self, workers: int, chunk_rows: int, queue_rows: int, queue_bytes: int, timeout_s: float
+    ) -> None:
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="run")
-        self._idle = workers
+        self._workers = self._idle = workers
         self._chunk_rows = chunk_rows
         self._limits = (queue_rows, queue_bytes)
-        self._turn: deque[Lane] = deque()
+        self._open = Overdue(timeout_s)
+        self._turns = Turns()
         self._alone: deque[tuple[Lane, Part]] = deque()
         self._scheduled = False
+        self._backlog_s = 0.0
         self.rows = 0
         self.bytes = 0
 
-    async def submit(self, lane: Lane, rows: int, row_bytes: int, take: Take) -> Arrays:
+    async def submit(
+        self, lane: Lane, rows: int, row_bytes: int, take: Take, left_s: float = math.inf
+    ) -> Arrays:
         """Run the rows of one request.
 
         Args:
@@ -55,40 +67,60 @@ class Batcher:
             rows: How many, at least one.
             row_bytes: Memory that one row takes while it waits.
             take: Gives rows ``start`` to ``stop``; called in a worker.
+            left_s: Seconds in which the request is of use.
 
         Raises:
-            ServiceError: ``overloaded`` if the queue is full.
+            ServiceError: ``overloaded`` if the queue is full, or too long for the time left.
+            TimeoutError: If it took too long.
         """
-        cost = rows * row_bytes + REQUEST_OVERHEAD_BYTES
-        self._admit(rows, cost)
         loop = asyncio.get_running_loop()
-        job = Job(rows, take, loop.create_future(), time.perf_counter())
-        self._enqueue(lane, job, loop)
+        row_seconds = lane.pace.row_seconds()
+        job = Job(rows, take, loop.create_future(), time.perf_counter(), row_seconds)
+        cost = rows * row_bytes + REQUEST_OVERHEAD_BYTES
+        self._admit(job, cost, left_s)
+        self._open.add(job, loop)
+        self._enqueue(lane.quick if rows <= lane.most(self._chunk_rows) else lane.bulk, job, loop)
         try:
             return await job.done
         finally:
+            self._open.remove(job)
             self.rows -= rows
             self.bytes -= cost
+            self._backlog_s -= rows * row_seconds
 
     def close(self) -> None:
         """End the worker threads once their runs are done."""
+        self._open.close()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _admit(self, rows: int, cost: int) -> None:
+    def _admit(self, job: Job, cost: int, left_s: float) -> None:
         # An empty queue takes any request: the limits on requests are others' business.
-        too_many = self.rows + rows > self._limits[0] or self.bytes + cost > self._limits[1]
+        too_many = self.rows + job.rows > self._limits[0] or self.bytes + cost > self._limits[1]
         if self.rows and too_many:
-            raise ServiceError(
-                ErrorKind.OVERLOADED,
-                f"{self.rows} rows are waiting, which is as many as fit; try again in a second",
+            raise _overloaded(
+                f"{self.rows} rows are waiting, which is as many as fit", self._seconds(math.inf)
             )
-        self.rows += rows
+        alone = job.seconds_left
+        if self.rows and self._backlog_s + alone > left_s * self._workers:
+            needed = self._seconds(alone) + alone / self._workers
+            if needed > left_s:
+                raise _overloaded(
+                    f"an answer would take about {needed:.2g} s beside what is waiting, "
+                    f"and {left_s:.2g} s are left for it",
+                    needed,
+                )
+        self.rows += job.rows
         self.bytes += cost
+        self._backlog_s += alone
 
-    def _enqueue(self, lane: Lane, job: Job, loop: asyncio.AbstractEventLoop) -> None:
-        if not lane.waiting:
-            self._turn.append(lane)
-        lane.waiting.append(job)
+    def _seconds(self, most: float) -> float:
+        """Until each request in front has had as many seconds as that, if it needs them."""
+        return sum(min(job.seconds_left, most) for job in self._open.jobs()) / self._workers
+
+    def _enqueue(self, line: Line, job: Job, loop: asyncio.AbstractEventLoop) -> None:
+        if not line.waiting:
+            self._turns.add(line)
+        line.waiting.append(job)
         # At the end of this turn of the loop, so that requests read in one turn go together.
         if self._idle:
             self._schedule(loop)
@@ -100,11 +132,11 @@ class Batcher:
 
     def _dispatch(self, loop: asyncio.AbstractEventLoop) -> None:
         self._scheduled = False
-        while self._idle and (self._alone or self._turn):
+        while self._idle and (self._alone or self._turns):
             lane, parts = self._next()
             if not parts:
                 continue
-            if lane.expected_seconds(sum(p.stop - p.start for p in parts)) < INLINE_SECONDS:
+            if lane.pace.run_seconds(sum(p.stop - p.start for p in parts)) < INLINE_SECONDS:
                 self._run_here(lane, parts)
                 # Others come first: whatever is left waits for the loop's next turn.
                 self._schedule(loop)
@@ -115,10 +147,10 @@ class Batcher:
         if self._alone:
             lane, part = self._alone.popleft()
             return lane, [] if part.job.done.done() else [part]
-        lane = self._turn.popleft()
-        parts = lane.cut(self._chunk_rows)
-        if lane.waiting:
-            self._turn.append(lane)
+        line = self._turns.next()
+        lane, parts = line.lane, line.cut(self._chunk_rows)
+        if line.waiting:
+            self._turns.add(line)
         now = time.perf_counter()
         for part in parts:
             if part.start == 0:
@@ -126,32 +158,30 @@ class Batcher:
         return lane, parts
 
     def _run_here(self, lane: Lane, parts: list[Part]) -> None:
-        run: Future[Outcome] = Future()
-        self._idle -= 1
         try:
-            run.set_result(_execute(lane.run, parts))
-        except Exception as error:  # as a worker thread does: the error is the requests' own
-            run.set_exception(error)
-        self._finish(lane, parts, run)
+            outcome = _execute(lane.run, parts)
+        except Exception as error:  # as in a worker thread: the error is the requests' own
+            self._fail(lane, parts, error)
+        else:
+            _deliver(lane, parts, *outcome)
 
     def _run_there(self, lane: Lane, parts: list[Part], loop: asyncio.AbstractEventLoop) -> None:
         self._idle -= 1
         run = loop.run_in_executor(self._pool, _execute, lane.run, parts)
 
         def finish(done: asyncio.Future[Outcome]) -> None:
-            self._finish(lane, parts, done)
+            self._idle += 1
+            error = asyncio.CancelledError() if done.cancelled() else done.exception()
+            if error is None:
+                _deliver(lane, parts, *done.result())
+            else:
+                self._fail(lane, parts, error)
             self._dispatch(loop)
 
         run.add_done_callback(finish)
 
-    def _finish(
-        self, lane: Lane, parts: list[Part], run: asyncio.Future[Outcome] | Future[Outcome]
-    ) -> None:
-        self._idle += 1
-        error = asyncio.CancelledError() if run.cancelled() else run.exception()
-        if error is None:
-            _deliver(lane, parts, *run.result())
-        elif len(parts) == 1:
+    def _fail(self, lane: Lane, parts: list[Part], error: BaseException) -> None:
+        if len(parts) == 1:
             parts[0].job.fail(error)
         else:  # somebody's rows broke the run: each again, alone, so that only they fail
             self._alone.extend((lane, part) for part in parts)
@@ -171,3 +201,8 @@ def _deliver(lane: Lane, parts: list[Part], arrays: Arrays, seconds: float) -> N
         part.job.deliver(part, tuple(array[offset : offset + rows] for array in arrays))
         offset += rows
     lane.ran(offset, len(parts), seconds)
+
+
+def _overloaded(why: str, seconds: float) -> ServiceError:
+    wait = min(max(1, math.ceil(seconds)), MAX_RETRY_AFTER_S)
+    return ServiceError(ErrorKind.OVERLOADED, f"{why}; try again in {wait} s", retry_after_s=wait)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 
@@ -23,25 +24,22 @@ class _Limit:
 
 
 _LIMIT: ContextVar[_Limit | None] = ContextVar("limit", default=None)
+_UNLIMITED = nullcontext()
 
 
-@asynccontextmanager
-async def within(seconds: float | None) -> AsyncIterator[None]:
+def seconds_left() -> float:
+    """Until the time is over that the caller has given; infinite where it has given none."""
+    limit = _LIMIT.get()
+    return math.inf if limit is None else limit.at - asyncio.get_running_loop().time()
+
+
+def within(seconds: float | None) -> AbstractAsyncContextManager[None]:
     """Cancel what is inside after so many seconds; None is no limit of the caller's own.
 
     Raises:
         ServiceError: ``deadline``.
     """
-    if seconds is None:
-        yield
-        return
-    limit = _Limit(seconds, asyncio.get_running_loop().time() + seconds)
-    told = _LIMIT.set(limit)
-    try:
-        async with _until(limit.at, limit):
-            yield
-    finally:
-        _LIMIT.reset(told)
+    return _UNLIMITED if seconds is None else _within(seconds)
 
 
 @asynccontextmanager
@@ -59,6 +57,17 @@ async def just_within() -> AsyncIterator[None]:
         return
     async with _until(limit.at - min(LAST_WORDS_S, limit.seconds / 10), limit):
         yield
+
+
+@asynccontextmanager
+async def _within(seconds: float) -> AsyncIterator[None]:
+    limit = _Limit(seconds, asyncio.get_running_loop().time() + seconds)
+    told = _LIMIT.set(limit)
+    try:
+        async with _until(limit.at, limit):
+            yield
+    finally:
+        _LIMIT.reset(told)
 
 
 @asynccontextmanager

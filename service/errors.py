@@ -34,12 +34,14 @@ class ServiceError(Exception):
     Attributes:
         kind: The neutral reason.
         message: One sentence: what was expected, what was got. Safe to show to a client.
+        retry_after_s: Seconds after which it may be tried again, of a kind that passes.
     """
 
-    def __init__(self, kind: ErrorKind, message: str) -> None:
+    def __init__(self, kind: ErrorKind, message: str, retry_after_s: int = 1) -> None:
         super().__init__(message)
         self.kind = kind
         self.message = message
+        self.retry_after_s = retry_after_s
 
 
 class StartError(Exception):

@@ -239,6 +239,9 @@ class ModelMetrics:
     def answered(self, method: str, status: np.ndarray) -> None:
         """Count rows and what became of them."""
         self.rows[method].inc(len(status))
+        if not status.any():  # the first of them, ok, is all there is
+            self.statuses[0].inc(len(status))
+            return
         for child, count in zip(
             self.statuses, np.bincount(status, minlength=len(STATUSES)).tolist(), strict=True
         ):
@@ -247,7 +250,7 @@ class ModelMetrics:
 
     def judged(self, score: Floats, status: Codes) -> None:
         """Put the scores of a client's rows into the histogram."""
-        self.scores.observe(self.key, score[status == OK])
+        self.scores.observe(self.key, score[status == OK] if status.any() else score)
 
     def drew(self, samples: int) -> None:
         """Count samples that bounds took."""

@@ -11,6 +11,7 @@ import io
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from queue import SimpleQueue
 from typing import Literal
 
@@ -48,7 +49,7 @@ _PROBE = bytes.fromhex(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Sessions:
     """Loaded copies of one graph, handed to one thread at a time.
 
@@ -59,6 +60,11 @@ class Sessions:
 
     graph: Graph
     idle: SimpleQueue[onnxruntime.InferenceSession]
+
+    @cached_property
+    def outputs(self) -> list[str]:
+        """Names of the outputs, in order."""
+        return [tensor.name for tensor in self.graph.outputs]
 
     def run(self, inputs: Arrays) -> dict[str, NDArray[np.generic]]:
         """Run the graph; inputs and options are cast to the types the manifest names.
@@ -74,8 +80,7 @@ class Sessions:
                 }
             # Not made contiguous, which would give a scalar an axis.
             feed |= {name: np.asarray(inputs[name], np.int64) for name in self.graph.options}
-            names = [t.name for t in self.graph.outputs]
-            return dict(zip(names, session.run(names, feed), strict=True))
+            return dict(zip(self.outputs, session.run(self.outputs, feed), strict=True))
         finally:
             self.idle.put(session)
 

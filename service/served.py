@@ -10,7 +10,8 @@ import numpy as np
 
 from exported.noise import MAX_SEED
 from service.errors import invalid
-from service.lanes import Arrays, Lane, Take
+from service.jobs import Arrays, Take
+from service.lanes import Lane
 from service.loaded import Loaded
 from service.metrics import ModelMetrics
 from service.results import Codes, Floats, Scored

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from service.autoencoder import Autoencoder
-from service.lanes import Array, Arrays, Lane
+from service.jobs import Array, Arrays
+from service.lanes import Lane
 from service.metrics import ModelMetrics
 from service.results import Encoded, Floats, Made, Reconstructed, Scored
 from service.served import Served

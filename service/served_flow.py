@@ -12,7 +12,8 @@ from exported.kinds import FlowManifest
 from service.choice import DEFAULT, Choice, calibrated_steps, choose_steps
 from service.errors import invalid
 from service.expectation import DEFAULT_SAMPLES, Expected, Questions
-from service.lanes import Array, Arrays, Lane, Take, Watch
+from service.jobs import Array, Arrays, Take
+from service.lanes import Lane, Run, Watch
 from service.metrics import ModelMetrics
 from service.model import Model
 from service.results import Decoded, Evaluated, Explained, Floats, Sampled, Scored
@@ -59,12 +60,15 @@ class Lanes:
             out = model.explain(*_apart(rows, given), steps)
             return out.log_prob, out.terms, out.status
 
+        def lane(run: Run, method: str, graph: str) -> Lane:
+            return Lane(run, metrics.lane(method), passes=_passes(model.manifest, graph, steps))
+
         return cls(
             # Log-densities, scores and latents come of the same run.
-            evaluate=Lane(evaluate, metrics.lane("log_prob")),
-            decode=Lane(decode, metrics.lane("decode")),
-            emit=Lane(emit, metrics.lane("sample")),
-            explain=Lane(explain, metrics.lane("feature_log_prob")),
+            evaluate=lane(evaluate, "log_prob", "log_prob"),
+            decode=lane(decode, "decode", "decode"),
+            emit=lane(emit, "sample", "decode"),
+            explain=lane(explain, "feature_log_prob", "feature_log_prob"),
         )
 
 
@@ -195,7 +199,17 @@ def keeping(emit: Lane, questions: Questions, watch: Watch) -> Lane:
         kept = questions.keep(x)
         return kept.values, kept.inside, status
 
-    return Lane(run, watch)
+    return Lane(run, watch, passes=emit.passes)
+
+
+def _passes(manifest: FlowManifest, name: str, steps: int | None) -> int:
+    """Network evaluations of a run of a graph at a number of steps; 1 of a graph not there."""
+    graph = manifest.graphs.get(name)
+    if graph is None:
+        return 1
+    if steps is None or manifest.steps is None:
+        return graph.passes
+    return max(1, graph.passes * steps // manifest.steps.default)
 
 
 def _apart(rows: Array, given: int) -> tuple[Array, Array | None]:

@@ -11,7 +11,8 @@ import numpy as np
 from exported.kinds import VAEManifest
 from service.bound import Tally
 from service.choice import DEFAULT, Choice, calibrated_depth, choose_depth, refuse_uncalibrated
-from service.lanes import Array, Arrays, Lane, Take
+from service.jobs import Array, Arrays, Take
+from service.lanes import Lane
 from service.metrics import ModelMetrics
 from service.results import (
     Bounded,

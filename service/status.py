@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +25,10 @@ class RowRules:
         median: Shape ``(features,)``, an ordinary row that stands in for those not to be run.
         integer: Shape ``(features,)``, True for columns of whole numbers.
         constant: Shape ``(features,)``, True for columns whose support is one value.
+        ends: ``low`` and ``high`` in each type that rows come in.
+        bounded: Shape ``(features,)``, True for columns that vary within an end, where decoded
+            values may have been moved to.
+        has_ends: Whether any column has an end, or is constant.
     """
 
     low: NDArray[np.float64]
@@ -30,12 +36,18 @@ class RowRules:
     median: NDArray[np.float64]
     integer: NDArray[np.bool_]
     constant: NDArray[np.bool_]
+    ends: Mapping[np.dtype[Any], tuple[Floats, Floats]] = field(init=False)
+    bounded: NDArray[np.bool_] = field(init=False)
+    has_ends: bool = field(init=False)
 
-    @property
-    def bounded(self) -> NDArray[np.bool_]:
-        """Columns that vary within an end, where decoded values may have been moved to."""
-        ends = (self.low > -FLOAT32_MAX) | (self.high < FLOAT32_MAX)
-        return np.asarray(ends & ~self.constant)
+    def __post_init__(self) -> None:
+        # What every run asks for. In the rows' own type: a float32 0.1 is not outside [0.1, 0.1].
+        kinds = (np.dtype(np.float32), np.dtype(np.float64))
+        ends = {kind: (self.low.astype(kind), self.high.astype(kind)) for kind in kinds}
+        open_ended = (self.low == -FLOAT32_MAX) & (self.high == FLOAT32_MAX)
+        object.__setattr__(self, "ends", ends)
+        object.__setattr__(self, "bounded", ~open_ended & ~self.constant)
+        object.__setattr__(self, "has_ends", not open_ended.all())
 
     @classmethod
     def of(cls, features: tuple[Feature, ...]) -> RowRules:
@@ -51,14 +63,15 @@ class RowRules:
 
     def judge(self, x: Floats) -> Codes:
         """Status of each row, shape ``(rows,)``, before any graph has seen it."""
-        finite = np.isfinite(x).all(axis=1)
-        # Bounds in the rows' own type: a float32 0.1 is not outside of [0.1, 0.1].
-        low, high = self.low.astype(x.dtype), self.high.astype(x.dtype)
-        inside = ((x >= low) & (x <= high)).all(axis=1)
+        low, high = self.ends[x.dtype]
+        inside = (x >= low) & (x <= high)
         if self.integer.any():
-            whole = x[:, self.integer]
-            inside &= (whole == np.floor(whole)).all(axis=1)
-        status = np.where(inside, OK, OUT_OF_SUPPORT)
+            with np.errstate(invalid="ignore"):  # of NaN there is no floor
+                inside &= ~self.integer | (x == np.floor(x))
+        if inside.all():  # the ends are finite, so the rows are too
+            return np.zeros(len(x), np.uint8)
+        status = np.where(inside.all(axis=1), OK, OUT_OF_SUPPORT)
+        finite = np.isfinite(x).all(axis=1)
         return np.where(finite, status, NON_FINITE_INPUT).astype(np.uint8)
 
     def widened(self, x: Floats) -> Floats:
@@ -66,7 +79,7 @@ class RowRules:
 
         A float32 row at the float32 nearest to an end of the support is meant to be at that end.
         """
-        if x.dtype != np.float32 or not (self.bounded | self.constant).any():
+        if x.dtype != np.float32 or not self.has_ends:
             return x
         for ends in (self.low, self.high):
             x = np.where(x == ends.astype(np.float32), ends, x)
@@ -74,7 +87,7 @@ class RowRules:
 
     def runnable(self, x: Floats, status: Codes) -> Floats:
         """The rows with every one that must not be run replaced by an ordinary row."""
-        if (status == OK).all():
+        if _all_ok(status):
             return x
         return np.where((status == OK)[:, None], x, self.median)
 
@@ -105,15 +118,16 @@ class RowRules:
 
 def settle(status: Codes, *outputs: Floats) -> Codes:
     """Status after the graphs have run: an ok row with a non-finite output has not converged."""
-    finite = np.ones(len(status), dtype=np.bool_)
-    for output in outputs:
-        finite &= np.isfinite(output).all(axis=tuple(range(1, output.ndim)))
+    finite = [np.isfinite(output) for output in outputs]
+    if all(one.all() for one in finite):
+        return status
+    finite = np.all([one.all(axis=tuple(range(1, one.ndim))) for one in finite], axis=0)
     return np.where((status == OK) & ~finite, NOT_CONVERGED, status).astype(np.uint8)
 
 
 def mask(values: Floats, status: Codes) -> Floats:
     """Values with NaN in every row whose status is not ok."""
-    if (status == OK).all():
+    if _all_ok(status):
         return values
     keep = (status == OK).reshape(-1, *[1] * (values.ndim - 1))
     return np.where(keep, values, np.asarray(np.nan, values.dtype))
@@ -121,5 +135,11 @@ def mask(values: Floats, status: Codes) -> Floats:
 
 def mask_score(score: Floats, status: Codes) -> Floats:
     """Log-densities, or what stands for them: -inf out of support, NaN without an answer."""
+    if _all_ok(status):
+        return score
     masked = mask(score, status)
     return np.where(status == OUT_OF_SUPPORT, np.asarray(-np.inf, masked.dtype), masked)
+
+
+def _all_ok(status: Codes) -> bool:
+    return not status.any()  # OK is 0

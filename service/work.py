@@ -10,8 +10,10 @@ import numpy as np
 
 from service.batcher import Batcher
 from service.config import ServiceConfig
+from service.deadline import seconds_left
 from service.errors import ErrorKind, ServiceError
-from service.lanes import Arrays, Lane, Take
+from service.jobs import Arrays, Take
+from service.lanes import Lane
 from service.metrics import Metrics
 from service.rows import check_count
 
@@ -28,7 +30,11 @@ class Work:
         self.config = config
         self._cancelled = metrics.cancelled
         self._batcher = Batcher(
-            config.sessions, config.chunk_rows, config.queue_rows, config.queue_bytes
+            config.sessions,
+            config.chunk_rows,
+            config.queue_rows,
+            config.queue_bytes,
+            config.request_timeout_s,
         )
         self._inflight = 0
         metrics.queue_rows.set_function(lambda: float(self._batcher.rows))
@@ -48,14 +54,15 @@ class Work:
         No rows are answered without the batcher, by what one row would get, without that row.
 
         Raises:
-            ServiceError: ``overloaded``, or ``deadline`` after the time that a request may take.
+            ServiceError: ``overloaded`` where the queue is full or too long for the time that the
+                request has, or ``deadline`` after that time.
         """
         if not rows:
             width = take(0, 0).shape[1]
             return tuple(array[:0] for array in lane.run(np.zeros((1, width))))
         try:
-            async with asyncio.timeout(self.config.request_timeout_s):
-                return await self._batcher.submit(lane, rows, row_bytes, take)
+            left_s = min(seconds_left(), self.config.request_timeout_s)
+            return await self._batcher.submit(lane, rows, row_bytes, take, left_s)
         except TimeoutError as error:
             raise ServiceError(
                 ErrorKind.DEADLINE,

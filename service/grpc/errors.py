@@ -27,7 +27,6 @@ STATUS: Mapping[ErrorKind, StatusCode] = {
 # Several kinds share a status, and not all of those are worth another try.
 KIND = "logdet-error-kind"
 RETRY_AFTER = "retry-after"
-RETRY_AFTER_S = 1
 _RETRYABLE = {ErrorKind.RATE_LIMITED, ErrorKind.OVERLOADED, ErrorKind.NOT_READY}
 # A sentence travels in a header, three bytes for each that is not ASCII; peers take 8 KiB of them.
 _MAX_DETAILS_BYTES = 2000
@@ -45,7 +44,7 @@ def refuse(context: Any, error: ServiceError) -> None:  # noqa: ANN401 - a conte
     """End a call with a refusal."""
     trailers = [(KIND, error.kind.value)]
     if error.kind in _RETRYABLE:
-        trailers.append((RETRY_AFTER, str(RETRY_AFTER_S)))
+        trailers.append((RETRY_AFTER, str(error.retry_after_s)))
     context.set_trailing_metadata(tuple(trailers))
     context.set_code(STATUS[error.kind])
     kept = error.message.encode(errors="replace")[:_MAX_DETAILS_BYTES]

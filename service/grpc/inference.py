@@ -91,7 +91,9 @@ class InferenceService:
 
     async def model_infer(self, request: Message) -> Message:
         """Outputs for inputs, as raw or typed as these are."""
+        target = self.inference.models.find(request.model_name, request.model_version)
         answer = await self.inference.infer(
+            target,
             InferRequest(
                 model=request.model_name,
                 version=request.model_version,
@@ -99,7 +101,7 @@ class InferenceService:
                 outputs=tuple(output.name for output in request.outputs),
                 parameters=read_parameters(request.parameters),
                 id=request.id,
-            )
+            ),
         )
         response = _class("ModelInferResponse")(
             model_name=answer.model, model_version=answer.version, id=answer.id

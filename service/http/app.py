@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Route, Router
+from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
 from service.catalogue import Catalogue
@@ -16,13 +16,14 @@ from service.deadline import within
 from service.errors import ErrorKind, ServiceError
 from service.http import docs
 from service.http.catalogue import Pages
-from service.http.deadline import allowed_seconds, header
 from service.http.errors import error_response, refusal, unimplemented
+from service.http.headers import allowed_seconds, header
 from service.http.kinds import OPERATIONS
 from service.http.oip.routes import PREFIX, PROTOCOL, OpenInference
 from service.http.openapi import document
 from service.http.operations import COUNTED, SERVED, Operations, json_response
 from service.http.request_id import HEADER, SANE
+from service.http.routing import Routing
 from service.metrics import CONTENT_TYPE, own_version
 from service.oip.repository import Change, Repository
 
@@ -45,7 +46,7 @@ class App:
         self._metrics_page = metrics or self._own_metrics
         self._change = change
         self._described: tuple[Catalogue, Response] | None = None
-        self._router = Router(self._routes(), redirect_slashes=False)
+        self._routing = Routing(self._routes())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See the ASGI specification."""
@@ -58,13 +59,14 @@ class App:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
-        scope["app"] = self  # makes the router raise for unknown paths instead of answering itself
         if _is_open_inference(scope):
             scope["path"] = scope["path"].rstrip("/")  # which that protocol leaves open
         answer = _Answering(send, _request_id(scope))
         try:
             async with within(allowed_seconds(scope)):
-                await self._router(scope, receive, answer)
+                handler, scope["path_params"] = self._routing.find(scope)
+                response = await handler(Request(scope, receive))
+                await response(scope, receive, answer)
         except ClientDisconnect:
             pass  # nobody is there to be answered
         except Exception as error:  # the transport's one broad except

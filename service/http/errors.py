@@ -25,7 +25,6 @@ STATUS = {
     ErrorKind.DEADLINE: 504,
     ErrorKind.INTERNAL: 500,
 }
-RETRY_AFTER_S = 1
 _RETRYABLE = {ErrorKind.RATE_LIMITED, ErrorKind.OVERLOADED, ErrorKind.NOT_READY}
 
 
@@ -66,6 +65,6 @@ def error_response(error: ServiceError) -> Response:
     if isinstance(error, HttpError):
         status, headers = error.status, dict(error.headers)
     if error.kind in _RETRYABLE:
-        headers["retry-after"] = str(RETRY_AFTER_S)
+        headers["retry-after"] = str(error.retry_after_s)
     body = orjson.dumps({"error": error.message, "kind": error.kind.value})
     return Response(body, status, headers, "application/json")

@@ -8,10 +8,11 @@ from collections.abc import Set as AbstractSet
 from typing import Any
 
 import orjson
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from service.errors import ErrorKind, ServiceError, invalid
 from service.http.errors import HttpError
+from service.http.headers import header
 
 _BADLY_ENDED = "the compressed body ends too early, or goes on after its end"
 # zlib's window argument: 47 takes gzip and zlib headers alike.
@@ -78,33 +79,51 @@ async def read_body(request: Request, limit_bytes: int) -> bytes:
 
     Raises:
         ServiceError: If it is too large, or not compressed as it says.
+        ClientDisconnect: If the client goes away before its end.
     """
-    declared = request.headers.get("content-length", "0")
-    if declared.isdecimal() and int(declared) > limit_bytes:
+    declared = header(request.scope, b"content-length")
+    if declared is not None and declared.isdigit() and int(declared) > limit_bytes:
         raise _too_large(limit_bytes)
-    inflate = _inflater(request.headers.get("content-encoding", "identity"))
+    inflate = _inflater(header(request.scope, b"content-encoding"))
     chunks: list[bytes] = []
-    size = 0
-    async for chunk in request.stream():
-        if inflate and chunk and inflate.eof:
-            raise invalid(_BADLY_ENDED)
-        try:
-            plain = inflate.decompress(chunk, limit_bytes + 1 - size) if inflate else chunk
-        except zlib.error as error:
-            raise invalid("the body is not compressed as content-encoding says") from error
-        if inflate and inflate.unused_data:
-            raise invalid(_BADLY_ENDED)
-        size += len(plain)
+    size, more = 0, True
+    while more:
+        chunk, more = await _received(request)
+        if inflate and chunk:
+            chunk = _inflated(inflate, chunk, limit_bytes + 1 - size)
+        size += len(chunk)
         if size > limit_bytes:
             raise _too_large(limit_bytes)
-        chunks.append(plain)
+        chunks.append(chunk)
     if inflate and size and not inflate.eof:
         raise invalid(_BADLY_ENDED)
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
-def _inflater(encoding: str) -> Any | None:  # noqa: ANN401 - zlib does not export its type
-    name = encoding.strip().lower()
+async def _received(request: Request) -> tuple[bytes, bool]:
+    """The next piece of a body, and whether there is more of it."""
+    message = await request.receive()
+    if message["type"] == "http.disconnect":
+        raise ClientDisconnect
+    return message.get("body", b""), message.get("more_body", False)
+
+
+def _inflated(inflate: Any, chunk: bytes, most: int) -> bytes:  # noqa: ANN401 - as below
+    if inflate.eof:
+        raise invalid(_BADLY_ENDED)
+    try:
+        plain: bytes = inflate.decompress(chunk, most)
+    except zlib.error as error:
+        raise invalid("the body is not compressed as content-encoding says") from error
+    if inflate.unused_data:
+        raise invalid(_BADLY_ENDED)
+    return plain
+
+
+def _inflater(encoding: bytes | None) -> Any | None:  # noqa: ANN401 - zlib does not export its type
+    if encoding is None:
+        return None
+    name = encoding.decode("latin-1").strip().lower()
     if name in ("", "identity"):
         return None
     if name not in _INFLATABLE:

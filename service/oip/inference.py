@@ -24,9 +24,8 @@ from service.oip.messages import (
     Parameter,
     Parameters,
 )
-from service.oip.models import COUNT, STATUS, Models, Target, tensor_of
+from service.oip.models import COUNT, STATUS, Models, Target, column_of
 from service.operations.call import Answer, Call
-from service.operations.spec import ROWS
 from service.results import Floats
 from service.rows import check_count
 
@@ -101,13 +100,12 @@ class Inference:
         if shape and type(shape[0]) is int:
             check_count(shape[0], self._core.config.limit_rows, "NAME", "score")
 
-    async def infer(self, request: InferRequest) -> InferAnswer:
-        """Answer a request.
+    async def infer(self, target: Target, request: InferRequest) -> InferAnswer:
+        """Answer a request to the model that it names.
 
         Raises:
             ServiceError: If it is refused.
         """
-        target = self.models.find(request.model, request.version)
         wanted = _wanted(target, request.outputs)
         if sum(tensor.array.nbytes for tensor in request.inputs) < LARGE_BYTES:
             call = _call(target, request, frozenset(wanted))
@@ -136,7 +134,7 @@ def _wanted(target: Target, asked: tuple[str, ...]) -> tuple[str, ...]:
         if name not in offered:
             listed = ", ".join(offered)
             raise invalid(f"{target.name} has no output {name[:64]!r}; it has: {listed}")
-    if len(set(asked)) < len(asked):
+    if len(asked) > 1 and len(set(asked)) < len(asked):
         raise invalid("expected each output once, got one that is asked for twice")
     return asked or tuple(offered)
 
@@ -144,7 +142,7 @@ def _wanted(target: Target, asked: tuple[str, ...]) -> tuple[str, ...]:
 def _call(target: Target, request: InferRequest, outputs: frozenset[str]) -> Call:
     given = _given(target, request.inputs)
     settings = _settings(target, request.parameters)
-    columns = frozenset(ROWS if name == "x" else name for name in outputs)
+    columns = frozenset(map(column_of, outputs))
     context = None
     if "context" in given:
         context = tensors.as_rows("context", given["context"], target.context())
@@ -156,7 +154,7 @@ def _call(target: Target, request: InferRequest, outputs: frozenset[str]) -> Cal
 
 def _given(target: Target, inputs: tuple[InputTensor, ...]) -> dict[str, NDArray[Any]]:
     """The inputs by name: each that the model takes, once."""
-    expected = [spec.name for spec in target.inputs()]
+    expected = [spec.name for spec in target.inputs]
     given = {tensor.name: tensor.array for tensor in inputs}
     names = [tensor.name for tensor in inputs]
     if sorted(names) != sorted(expected):
@@ -166,6 +164,8 @@ def _given(target: Target, inputs: tuple[InputTensor, ...]) -> dict[str, NDArray
 
 
 def _settings(target: Target, parameters: Parameters) -> Mapping[str, object]:
+    if not parameters:
+        return {}
     known = [name for name in target.operation.settings if name != COUNT]
     settings = {}
     for name, value in parameters.items():
@@ -195,7 +195,9 @@ def _is_finite(value: Parameter) -> bool:
 
 def _seconds(parameters: Parameters) -> float | None:
     """The time that a request allows itself, which the protocol tells in microseconds."""
-    value = parameters.get(TIMEOUT, 0)
+    value = parameters.get(TIMEOUT)
+    if value is None:
+        return None
     if type(value) is not int or value < 0:
         raise invalid(f"expected {TIMEOUT!r} in whole microseconds, got {str(value)[:64]!r}")
     return value / 1e6 if value else None
@@ -214,7 +216,7 @@ def _output(target: Target, answer: Answer, name: str) -> OutputTensor:
     if name == STATUS:
         return OutputTensor(STATUS, "UINT8", np.ascontiguousarray(answer.status, np.uint8))
     spec = target.outputs[name]
-    column = next(array for key, array in answer.columns.items() if tensor_of(key) == name)
+    column = answer.columns[column_of(name)]
     if isinstance(column, np.ma.MaskedArray):
         column = column.filled(fill_value=False)  # what is not decided has no p_value either
     with np.errstate(over="ignore"):  # as infinite as float32 has it

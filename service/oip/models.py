@@ -40,6 +40,7 @@ class Target:
         served: The model behind it.
         operation: What it does.
         methods: Operations, as metrics count them, whose requests are this model's.
+        inputs: Tensors that it takes.
         outputs: Tensors of its answer by name, in order.
     """
 
@@ -47,6 +48,7 @@ class Target:
     served: AnyServed
     operation: Operation
     methods: tuple[str, ...]
+    inputs: tuple[TensorSpec, ...]
     outputs: Mapping[str, TensorSpec]
 
     @property
@@ -62,31 +64,18 @@ class Target:
 
     def columns(self) -> tuple[str, ...]:
         """Names of the values of a row of that tensor."""
-        return self.served.latents if self.operation.takes == "latents" else self.served.columns
+        return _columns(self.served, self.operation)
 
     def context(self) -> tuple[str, ...]:
         """Names of the values of a row of context; none where it takes no context."""
-        if not isinstance(self.served, ServedFlow):
-            return ()
-        return self.served.model.conditioning.names
+        return _context(self.served)
 
     def counted(self, asked: Collection[str] = ()) -> tuple[str, str, str]:
         """Model, version and method as metrics name a request for some outputs, or for all."""
         name, version = self.served.metrics.key
         if len(self.methods) == 1:
             return name, version, self.methods[0]
-        return name, version, flow.method_of(asked or self.outputs)
-
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """Tensors that it takes."""
-        if self.operation.takes == "count":
-            first = TensorSpec(COUNT, "INT64", (1,))
-        else:
-            type_ = row_type(self.manifest) if self.operation.takes == "rows" else "FP32"
-            first = TensorSpec(self.input, type_, (-1, len(self.columns())))
-        if not self.context():
-            return (first,)
-        return first, TensorSpec("context", "FP64", (-1, len(self.context())))
+        return name, version, flow.method_of(frozenset(asked or self.outputs))
 
 
 class Models:
@@ -147,7 +136,7 @@ class Models:
         return ModelSpec(
             name=target.name,
             versions=tuple(map(str, versions)),
-            inputs=target.inputs(),
+            inputs=target.inputs,
             outputs=tuple(target.outputs.values()),
             properties=_properties(manifest),
             batched=target.operation.takes != "count",
@@ -166,9 +155,35 @@ def targets_of(served: AnyServed) -> Mapping[str, Target]:
     asked = {"": (name, main, methods)}
     asked |= {one: (f"{name}.{one}", by_name[one], (one,)) for one in others}
     return {
-        one: Target(title, served, operation, counted, _outputs(operation, manifest))
+        one: Target(
+            title,
+            served,
+            operation,
+            counted,
+            _inputs(served, operation),
+            _outputs(operation, manifest),
+        )
         for one, (title, operation, counted) in asked.items()
     }
+
+
+def _columns(served: AnyServed, operation: Operation) -> tuple[str, ...]:
+    return served.latents if operation.takes == "latents" else served.columns
+
+
+def _context(served: AnyServed) -> tuple[str, ...]:
+    return served.model.conditioning.names if isinstance(served, ServedFlow) else ()
+
+
+def _inputs(served: AnyServed, operation: Operation) -> tuple[TensorSpec, ...]:
+    if operation.takes == "count":
+        first = TensorSpec(COUNT, "INT64", (1,))
+    else:
+        type_ = row_type(served.model.manifest) if operation.takes == "rows" else "FP32"
+        first = TensorSpec(_INPUTS[operation.takes], type_, (-1, len(_columns(served, operation))))
+    if not _context(served):
+        return (first,)
+    return first, TensorSpec("context", "FP64", (-1, len(_context(served))))
 
 
 def _outputs(operation: Operation, manifest: Manifest) -> Mapping[str, TensorSpec]:
@@ -183,6 +198,11 @@ def _outputs(operation: Operation, manifest: Manifest) -> Mapping[str, TensorSpe
 def tensor_of(column: str) -> str:
     """Name of the tensor of a column."""
     return "x" if column == ROWS else column
+
+
+def column_of(tensor: str) -> str:
+    """The column of a tensor, by its name."""
+    return ROWS if tensor == "x" else tensor
 
 
 def _everything(manifest: Manifest) -> Operation:

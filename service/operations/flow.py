@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Coroutine
+from functools import lru_cache
 from typing import Any
 
 from service.choice import Choice, choose_steps
@@ -62,8 +63,7 @@ async def sample(served: ServedFlow, call: Call) -> Answer:
 
 async def evaluate(served: ServedFlow, call: Call) -> Answer:
     """Rows to all that one run tells of them, or to the columns wanted."""
-    offered = {output.name for output in EVALUATE.outputs}
-    wanted = offered if call.outputs is None else call.outputs
+    wanted = _EVERYTHING if call.outputs is None else call.outputs
     x, choice, method = call.given(), _choice(call), method_of(wanted)
     if method == "score":
         out, scored = await served.judge(x, call.number("alpha"), choice)
@@ -75,7 +75,8 @@ async def evaluate(served: ServedFlow, call: Call) -> Answer:
     return Answer({k: v for k, v in found.items() if k in wanted}, out.status, told)
 
 
-def method_of(wanted: Collection[str]) -> str:
+@lru_cache(1024)
+def method_of(wanted: frozenset[str]) -> str:
     """The operation that gives the columns wanted, beside what one run tells anyway."""
     if any(name in wanted for name in DECIDED):
         return "score"
@@ -129,6 +130,7 @@ def _operation(
     )
 
 
+_EVERYTHING = frozenset({output.name for output in (LOG_PROB, Z, LOG_DET, *DECISION)})
 EVALUATE = _operation(evaluate, (LOG_PROB, Z, LOG_DET, *DECISION), ("alpha",))
 OPERATIONS = {
     operation.name: operation

@@ -88,6 +88,8 @@ class Operation:
             rows = served.model.rules.widened(rows)
         if context is not None and isinstance(served, ServedFlow):
             context = served.model.conditioning.rules.widened(context)
+        if rows is call.rows and context is call.context:
+            return call
         return replace(call, rows=rows, context=context)
 
 

@@ -18,6 +18,7 @@ from service.errors import ErrorKind, ServiceError
 from service.grpc import server as grpc_server
 from service.grpc.errors import STATUS
 from service.oip.inference import Inference
+from service.oip.models import Target
 from tests.rpc import DENSITY, HEALTH, INFERENCE, Rpc, kind_of, plain, serving
 
 LIMIT_BYTES = 10_000
@@ -62,7 +63,7 @@ def test_every_kind_has_a_status() -> None:
 def test_every_kind_reaches_the_client_with_its_sentence(
     kind: ErrorKind, rpc: Rpc, limited: Core, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def refuse(self: Inference, request: object) -> None:
+    async def refuse(self: Inference, target: Target, request: object) -> None:
         raise ServiceError(kind, "expected a, got b é")
 
     monkeypatch.setattr(Inference, "infer", refuse)
@@ -78,7 +79,7 @@ def test_every_kind_reaches_the_client_with_its_sentence(
 def test_what_nobody_foresaw_is_logged_and_not_shown(
     rpc: Rpc, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def fail(self: Inference, request: object) -> None:
+    async def fail(self: Inference, target: Target, request: object) -> None:
         raise RuntimeError("/secret/path")
 
     monkeypatch.setattr(Inference, "infer", fail)
@@ -92,7 +93,7 @@ def test_what_nobody_foresaw_is_logged_and_not_shown(
 def test_a_very_long_sentence_still_reaches_the_client(
     rpc: Rpc, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def refuse(self: Inference, request: object) -> None:
+    async def refuse(self: Inference, target: Target, request: object) -> None:
         raise ServiceError(ErrorKind.NOT_FOUND, "é" * 100_000)
 
     monkeypatch.setattr(Inference, "infer", refuse)
@@ -142,7 +143,7 @@ def held_infer(monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, thread
     """Make inference wait for ever; events for its begin and its cancellation."""
     begun, cancelled = threading.Event(), threading.Event()
 
-    async def wait(self: Inference, request: object) -> None:
+    async def wait(self: Inference, target: Target, request: object) -> None:
         begun.set()
         try:
             await asyncio.Event().wait()
@@ -241,10 +242,10 @@ def test_a_stop_waits_for_calls_in_flight_and_takes_no_more(
     begun, go = threading.Event(), threading.Event()
     infer = Inference.infer
 
-    async def held(self: Inference, request: Any) -> Any:
+    async def held(self: Inference, target: Target, request: Any) -> Any:
         begun.set()
         await asyncio.to_thread(go.wait, 5)
-        return await infer(self, request)
+        return await infer(self, target, request)
 
     monkeypatch.setattr(Inference, "infer", held)
     data = plain("inference.ModelInferRequest")(

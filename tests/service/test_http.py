@@ -153,8 +153,9 @@ def test_a_service_that_is_stopping_says_so(core: Core) -> None:
 
 
 def test_a_request_past_its_time_is_given_up(core: Core) -> None:
-    core.work.config = core.config.model_copy(update={"request_timeout_s": 1e-6})
-    response = score(build_app(core))
+    hasty = Core(core.config.model_copy(update={"request_timeout_s": 1e-6}))
+    hasty.load()
+    response = score(build_app(hasty))
     assert response.status_code == 504
     assert response.json()["kind"] == "deadline"
 

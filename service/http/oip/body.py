@@ -23,6 +23,7 @@ from service.oip.messages import (
 
 HEADER_LENGTH = "inference-header-content-length"
 _MAX_DIGITS = 12
+_PLAIN = frozenset({bool, int, float, str})
 CheckRows = Callable[[Sequence[object]], None]
 Json = dict[str, Any]
 
@@ -68,7 +69,7 @@ def read_body(
             f"{HEADER_LENGTH}, which is 0 where there is nothing else"
         )
     content = json_object(loads(body[:length]), "the request")
-    parameters = _parameters(content, "the request")
+    parameters = _parameters(content, "the request", "")
     raw = _Raw(memoryview(body)[length:], check_rows)
     inputs = tuple(_input(entry, raw) for entry in _entries(content, "inputs"))
     raw.end()
@@ -149,12 +150,12 @@ class _Raw:
 
 def _input(entry: Json, raw: _Raw) -> InputTensor:
     name = _text(entry, "name", "an input")
-    datatype = _text(entry, "datatype", f"input {name[:64]!r}")
+    datatype = _text(entry, "datatype", "an input")
     shape = entry.get("shape")
     if not isinstance(shape, list):
         raise invalid(f"expected 'shape' of input {name[:64]!r} as a list of sizes")
     raw.check_rows(shape)
-    parameters = _parameters(entry, f"input {name[:64]!r}")
+    parameters = _parameters(entry, "input", name)
     tensors.refuse_parameters(name, parameters)
     size = parameters.get("binary_data_size")
     if (size is None) == ("data" not in entry):
@@ -178,7 +179,7 @@ def _from_raw(name: str, datatype: str, shape: list[Any], raw: _Raw, size: objec
 def _wishes(names: tuple[str, ...], outputs: list[Json]) -> list[tuple[str, bool]]:
     wishes = []
     for name, entry in zip(names, outputs, strict=True):
-        parameters = _parameters(entry, f"output {name[:64]!r}")
+        parameters = _parameters(entry, "output", name)
         tensors.refuse_parameters(name, parameters)
         if (wish := parameters.get("binary_data")) is not None:
             wishes.append((name, wish is True))
@@ -192,14 +193,13 @@ def _entries(content: Json, field_name: str) -> list[Json]:
     return [json_object(entry, f"an entry of {field_name!r}") for entry in value]
 
 
-def _parameters(content: Json, what: str) -> Parameters:
+def _parameters(content: Json, what: str, name: str) -> Parameters:
     value = content.get("parameters")
     if value is None:
         return {}
-    if not isinstance(value, dict) or not all(
-        isinstance(one, bool | int | float | str) for one in value.values()
-    ):
-        raise invalid(f"expected 'parameters' of {what} as an object of plain values")
+    if not isinstance(value, dict) or not _PLAIN.issuperset(map(type, value.values())):
+        whose = f"{what} {name[:64]!r}" if name else what
+        raise invalid(f"expected 'parameters' of {whose} as an object of plain values")
     return value
 
 

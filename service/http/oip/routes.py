@@ -13,6 +13,7 @@ from starlette.routing import Route
 from service.core import Core
 from service.errors import ErrorKind, ServiceError, invalid
 from service.http.gone import WATCHED_BYTES, unless_gone
+from service.http.headers import header
 from service.http.oip.body import (
     HEADER_LENGTH,
     Asked,
@@ -33,6 +34,7 @@ from service.oip.statistics import Page, statistics
 PREFIX = "/v2"
 PROTOCOL = "oip_http"
 _MODEL = "/v2/models/{model}"
+_HEADER_LENGTH = HEADER_LENGTH.encode()
 # zlib's window argument for each content encoding.
 _WINDOWS = {"gzip": 31, "deflate": 15}
 _NEVER = re.compile(r"q=0(\.0*)?")
@@ -84,16 +86,17 @@ class OpenInference:
         model, version = _of(request)
         target = self._inference.models.find(model, version)
         request.scope[COUNTED] = (*target.counted(), PROTOCOL)
-        header_length = request.headers.get(HEADER_LENGTH)
+        told = header(request.scope, _HEADER_LENGTH)
+        header_length = None if told is None else told.decode("latin-1")
         body = await read_bytes(request, self._core.config.limit_body_bytes)
         if header_length == "0":
-            asked = read_raw(model, version, body, target.inputs())
+            asked = read_raw(model, version, body, target.inputs)
         elif len(body) < LARGE_BYTES:
             asked = self._read(model, version, body, header_length)
         else:
             asked = await asyncio.to_thread(self._read, model, version, body, header_length)
         request.scope[COUNTED] = (*target.counted(asked.request.outputs), PROTOCOL)
-        work = self._inference.infer(asked.request)
+        work = self._inference.infer(target, asked.request)
         is_long = target.operation.is_long or len(body) >= WATCHED_BYTES
         answer = await (unless_gone(request, work) if is_long else work)
         return await _answered(request, answer, asked)
@@ -186,10 +189,11 @@ async def _answered(request: Request, answer: InferAnswer, asked: Asked) -> Resp
     headers = {}
     if header_length is not None:
         headers[HEADER_LENGTH] = str(header_length)
-    encoding = _encoding(request.headers.get("accept-encoding", ""))
-    if encoding and len(body) >= _COMPRESSED_BYTES:
-        body = await _compressed(body, encoding)
-        headers["content-encoding"] = encoding
+    if len(body) >= _COMPRESSED_BYTES:
+        encoding = _encoding(request.headers.get("accept-encoding", ""))
+        if encoding:
+            body = await _compressed(body, encoding)
+            headers["content-encoding"] = encoding
     kind = "application/json" if header_length is None else "application/octet-stream"
     return Response(body, headers=headers, media_type=kind)
 
