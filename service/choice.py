@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from exported.accuracy import StepChoices
 from exported.bounds import DepthChoices
@@ -11,8 +11,7 @@ from service.errors import invalid
 from service.results import Floats
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Choice:
+class Choice(NamedTuple):
     """What a caller gives beside the rows; None of everything is the model's default.
 
     Attributes:

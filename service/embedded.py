@@ -23,6 +23,7 @@ from service.core import Core
 from service.errors import StartError
 from service.grpc.port import settled
 from service.http.app import App, build_app
+from service.one_write import OneWriteProtocol
 
 if TYPE_CHECKING:
     from service.grpc.server import GrpcServer
@@ -78,13 +79,14 @@ async def _answer_grpc(core: Core) -> GrpcServer | None:
 def _settings(config: ServiceConfig, app: App) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http="httptools",
+        http=OneWriteProtocol,
         ws="none",
         lifespan="off",
         log_config=None,
         log_level="warning",
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         backlog=BACKLOG,
         timeout_graceful_shutdown=int(config.drain_timeout_s) + 1,
     )

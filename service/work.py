@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import numpy as np
 
@@ -16,6 +14,19 @@ from service.jobs import Arrays, Take
 from service.lanes import Lane
 from service.metrics import Metrics
 from service.rows import check_count
+
+
+class InFlight:
+    """Counts those who are inside."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __enter__(self) -> None:
+        self.count += 1
+
+    def __exit__(self, *error: object) -> None:
+        self.count -= 1
 
 
 class Work:
@@ -36,9 +47,9 @@ class Work:
             config.queue_bytes,
             config.request_timeout_s,
         )
-        self._inflight = 0
+        self._inflight = InFlight()
         metrics.queue_rows.set_function(lambda: float(self._batcher.rows))
-        metrics.inflight.set_function(lambda: float(self._inflight))
+        metrics.inflight.set_function(lambda: float(self._inflight.count))
 
     def check_count(self, count: int, model: str, operation: str) -> None:
         """Refuse more rows than one request may have.
@@ -72,18 +83,13 @@ class Work:
             self._cancelled.inc()
             raise
 
-    @contextmanager
-    def in_flight(self) -> Iterator[None]:
+    def in_flight(self) -> InFlight:
         """While an operation is at work; a stop waits for it."""
-        self._inflight += 1
-        try:
-            yield
-        finally:
-            self._inflight -= 1
+        return self._inflight
 
     async def drain(self) -> None:
         """Wait for what is in flight (bounded), and end the workers."""
         deadline = asyncio.get_running_loop().time() + self.config.drain_timeout_s
-        while self._inflight and asyncio.get_running_loop().time() < deadline:
+        while self._inflight.count and asyncio.get_running_loop().time() < deadline:
             await asyncio.sleep(0.01)
         self._batcher.close()

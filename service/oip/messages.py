@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
 Parameter = bool | int | float | str
 Parameters = Mapping[str, Parameter]
+NOTHING: Parameters = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class InputTensor:
+class InputTensor(NamedTuple):
     """A tensor of a request.
 
     Attributes:
@@ -27,8 +28,7 @@ class InputTensor:
     array: NDArray[Any]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class OutputTensor:
+class OutputTensor(NamedTuple):
     """A tensor of an answer; its array is contiguous and of the datatype."""
 
     name: str
@@ -36,8 +36,7 @@ class OutputTensor:
     array: NDArray[Any]
 
 
-@dataclass(frozen=True, slots=True)
-class InferRequest:
+class InferRequest(NamedTuple):
     """A request for inference.
 
     Attributes:
@@ -53,12 +52,11 @@ class InferRequest:
     version: str
     inputs: tuple[InputTensor, ...]
     outputs: tuple[str, ...] = ()
-    parameters: Parameters = field(default_factory=dict)
+    parameters: Parameters = NOTHING
     id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class InferAnswer:
+class InferAnswer(NamedTuple):
     """An answer to it.
 
     Attributes:

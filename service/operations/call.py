@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +14,10 @@ from service.errors import invalid
 from service.results import Codes, Floats, Scored
 
 Told = Mapping[str, float | int | None]
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Call:
+class Call(NamedTuple):
     """What an operation is asked.
 
     Attributes:
@@ -30,7 +30,7 @@ class Call:
 
     rows: Floats | None = None
     context: Floats | None = None
-    settings: Mapping[str, object] = field(default_factory=dict)
+    settings: Mapping[str, object] = _NOTHING
     outputs: frozenset[str] | None = None
 
     def given(self) -> Floats:
@@ -62,8 +62,7 @@ class Call:
         return None if value is None else whole(value, name)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Answer:
+class Answer(NamedTuple):
     """What an operation answers.
 
     Attributes:
@@ -75,7 +74,7 @@ class Answer:
 
     columns: Mapping[str, NDArray[Any]]
     status: Codes
-    told: Told = field(default_factory=dict)
+    told: Told = _NOTHING
 
 
 def decided(scored: Scored) -> tuple[dict[str, NDArray[Any]], Told]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from exported.manifest import Manifest
@@ -90,7 +90,7 @@ class Operation:
             context = served.model.conditioning.rules.widened(context)
         if rows is call.rows and context is call.context:
             return call
-        return replace(call, rows=rows, context=context)
+        return call._replace(rows=rows, context=context)
 
 
 def row_type(manifest: Manifest) -> Type:

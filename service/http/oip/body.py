@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import orjson
 from numpy.typing import NDArray
@@ -23,13 +23,13 @@ from service.oip.messages import (
 
 HEADER_LENGTH = "inference-header-content-length"
 _MAX_DIGITS = 12
+_NOTHING: Mapping[str, bool] = MappingProxyType({})
 _PLAIN = frozenset({bool, int, float, str})
 CheckRows = Callable[[Sequence[object]], None]
 Json = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """A request, and which of its outputs it wants as raw bytes.
 
     Attributes:
@@ -39,7 +39,7 @@ class Asked:
     """
 
     request: InferRequest
-    binary: dict[str, bool] = field(default_factory=dict)
+    binary: Mapping[str, bool] = _NOTHING
     binary_by_default: bool = False
 
     def is_binary(self, name: str) -> bool:

@@ -13,7 +13,7 @@ import math
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -148,7 +148,7 @@ def _pieces(operation: Operation, call: Call) -> Iterator[Call]:
     for start in range(0, max(len(rows), 1), PIECE_ROWS):
         part = slice(start, start + PIECE_ROWS)
         given = context if context is None or is_shared else context[part]
-        yield replace(call, rows=rows[part], context=given)
+        yield call._replace(rows=rows[part], context=given)
 
 
 def _parts(answer: Answer) -> Iterator[Answer]:
