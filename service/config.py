@@ -40,6 +40,8 @@ class ServiceConfig(BaseModel):
         sessions: onnxruntime sessions per graph, one worker thread each.
         chunk_rows: Rows of one run; larger requests are cut so that others get their turn.
         limit_body_bytes: Largest request body, also after decompression.
+        intake_bytes: Bodies of all requests that are being read and answered over which new ones
+            are refused.
         limit_rows: Most rows of one request.
         queue_rows: Rows admitted and not answered over which new requests are refused.
         queue_bytes: The same in bytes of input.
@@ -61,6 +63,7 @@ class ServiceConfig(BaseModel):
     sessions: int = Field(default_factory=default_sessions, ge=1, le=64)
     chunk_rows: int = Field(default=1024, ge=1)
     limit_body_bytes: int = Field(default=64 * 2**20, ge=1)
+    intake_bytes: int = Field(default=256 * 2**20, ge=1)
     limit_rows: int = Field(default=262_144, ge=1)
     queue_rows: int = Field(default=1_048_576, ge=1)
     queue_bytes: int = Field(default=256 * 2**20, ge=1)

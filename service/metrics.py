@@ -155,6 +155,9 @@ class Metrics:
         self.inflight = self._gauge(
             "inflight_requests", "Operations begun and not answered."
         ).labels(self.replica)
+        self.intake_bytes = self._gauge(
+            "intake_bytes", "Bodies of requests that are being read and answered."
+        ).labels(self.replica)
         self.queue_rows = self._gauge("queue_rows", "Rows admitted and not answered.").labels(
             self.replica
         )

@@ -10,6 +10,7 @@ from service.batcher import Batcher
 from service.config import ServiceConfig
 from service.deadline import seconds_left
 from service.errors import ErrorKind, ServiceError
+from service.intake import Intake
 from service.jobs import Arrays, Take
 from service.lanes import Lane
 from service.metrics import Metrics
@@ -35,6 +36,9 @@ class Work:
     Args:
         config: Settings.
         metrics: Of the replica.
+
+    Attributes:
+        intake: Room for what requests send.
     """
 
     def __init__(self, config: ServiceConfig, metrics: Metrics) -> None:
@@ -48,6 +52,8 @@ class Work:
             config.request_timeout_s,
         )
         self._inflight = InFlight()
+        self.intake = Intake(config.intake_bytes)
+        metrics.intake_bytes.set_function(lambda: float(self.intake.used_bytes))
         metrics.queue_rows.set_function(lambda: float(self._batcher.rows))
         metrics.inflight.set_function(lambda: float(self._inflight.count))
 

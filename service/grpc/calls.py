@@ -20,6 +20,7 @@ from service.deadline import within
 from service.errors import ErrorKind, ServiceError, invalid
 from service.grpc.errors import STATUS, refusal, refuse
 from service.grpc.pool import Message, message, methods
+from service.intake import Admission
 
 Counted = tuple[str, str, str]
 NOBODYS: Counted = ("", "", "other")  # a request for no model
@@ -145,7 +146,9 @@ class Calls:
         self, rpc: Rpc, kind: type[Message], data: bytes, context: Context, count: Count
     ) -> bytes | ServiceError:
         left = context.time_remaining()
+        admission = Admission(self.core.work.intake)
         try:
+            admission.add(len(data))
             async with within(left):
                 count.request = request = self._read(kind, data, is_new=count.is_new)
                 count.what = rpc.counted(request)
@@ -161,6 +164,8 @@ class Calls:
             if left is not None and context.time_remaining() <= 0:
                 count.code = StatusCode.DEADLINE_EXCEEDED
             raise
+        finally:
+            admission.close()
         count.code = StatusCode.OK
         return out
 

@@ -22,8 +22,10 @@ from service.http.kinds import OPERATIONS
 from service.http.oip.routes import PREFIX, PROTOCOL, OpenInference
 from service.http.openapi import document
 from service.http.operations import COUNTED, SERVED, Operations, json_response
+from service.http.parsing import ADMISSION
 from service.http.request_id import HEADER, SANE
 from service.http.routing import Routing
+from service.intake import Admission
 from service.metrics import CONTENT_TYPE, own_version
 from service.oip.repository import Change, Repository
 
@@ -62,6 +64,7 @@ class App:
         if _is_open_inference(scope):
             scope["path"] = scope["path"].rstrip("/")  # which that protocol leaves open
         answer = _Answering(send, _request_id(scope))
+        admission = scope[ADMISSION] = Admission(self._core.work.intake)
         try:
             async with within(allowed_seconds(scope)):
                 handler, scope["path_params"] = self._routing.find(scope)
@@ -75,6 +78,7 @@ class App:
             if not answer.begun:
                 await error_response(refused)(scope, receive, answer)
         finally:
+            admission.close()
             self._count(scope, answer.code, time.perf_counter() - started)
 
     def _count(self, scope: Scope, code: int, seconds: float) -> None:

@@ -13,7 +13,10 @@ from starlette.requests import ClientDisconnect, Request
 from service.errors import ErrorKind, ServiceError, invalid
 from service.http.errors import HttpError
 from service.http.headers import header
+from service.intake import Admission
 
+# Where a request's scope has its :class:`Admission`.
+ADMISSION = "logdet.admission"
 _BADLY_ENDED = "the compressed body ends too early, or goes on after its end"
 # zlib's window argument: 47 takes gzip and zlib headers alike.
 _INFLATABLE = {"gzip": 47, "x-gzip": 47, "deflate": 47}
@@ -78,12 +81,15 @@ async def read_body(request: Request, limit_bytes: int) -> bytes:
     """The whole body, decompressed where its encoding says so.
 
     Raises:
-        ServiceError: If it is too large, or not compressed as it says.
+        ServiceError: If it is too large, or too much beside others, or not compressed as it says.
         ClientDisconnect: If the client goes away before its end.
     """
+    admission: Admission = request.scope[ADMISSION]
     declared = header(request.scope, b"content-length")
-    if declared is not None and declared.isdigit() and int(declared) > limit_bytes:
-        raise _too_large(limit_bytes)
+    if declared is not None and declared.isdigit():
+        if int(declared) > limit_bytes:
+            raise _too_large(limit_bytes)
+        admission.expect(int(declared))
     inflate = _inflater(header(request.scope, b"content-encoding"))
     chunks: list[bytes] = []
     size, more = 0, True
@@ -94,6 +100,7 @@ async def read_body(request: Request, limit_bytes: int) -> bytes:
         size += len(chunk)
         if size > limit_bytes:
             raise _too_large(limit_bytes)
+        admission.add(len(chunk))
         chunks.append(chunk)
     if inflate and size and not inflate.eof:
         raise invalid(_BADLY_ENDED)
