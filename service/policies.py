@@ -114,7 +114,8 @@ class Policies:
         """Want what a request asks, and what was written of it."""
         self._wanted[name] = Wanted(policy, "request" if text is None else "file")
         if text is not None:
-            self._seen = self._before = {**self._seen, name: text}
+            self._seen = {**self._seen, name: text}
+            self._before = {**self._before, name: text}
 
     def _take(self, name: str, text: str | None) -> None:
         """Want what a file says; without it, the setting again."""

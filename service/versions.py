@@ -142,6 +142,7 @@ class Versions:
         before, self._before = self._before, found
         if not found:
             return
+        is_other = self._policies.follow(texts)
         changed = self._changed(found, before)
         kept = {(name, one.version) for name, one in self._catalogue.routes.items() if one.is_kept}
         for name, version in (kept & before.keys()) - found.keys():
@@ -151,8 +152,8 @@ class Versions:
             await self._follow(name, _of(name, changed), _of(name, gone))
         self._seen = {key: self._seen[key] for key in self._seen.keys() - gone}
         self._seen |= {key: found[key] for key in changed}
-        async with self._changing:
-            if self._policies.follow(texts):
+        if is_other:
+            async with self._changing:
                 self._serve(self._catalogue)
 
     def _changed(self, found: Mapping[Key, Stamp], before: Mapping[Key, Stamp]) -> set[Key]:
