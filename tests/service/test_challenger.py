@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from service.comparisons import OUTCOMES
+from exported.calibration import Calibration
+from service.comparisons import OUTCOMES, Tally
 from service.config import ServiceConfig
 from service.core import Core
 from service.errors import ServiceError
@@ -243,6 +245,18 @@ def test_an_alpha_that_the_champion_cannot_tell_is_refused_before_any_run(core: 
     with pytest.raises(ServiceError, match="expected alpha of at least"):
         asyncio.run(flow(core).score(ordinary_rows(1), 1e-6))
     assert sum(compared(core).values()) == 0
+
+
+def test_a_challenger_that_cannot_tell_at_that_alpha_is_not_asked(core: Core) -> None:
+    mine, other = flow(core, 1).model, flow(core, 2).model
+    few = replace(other, calibration=Calibration.of(other.calibration.scores[::20]))
+    tally = Tally()
+    champion = flow(core, 1).compared(few, tally)
+    assert few.calibration.smallest_alpha > mine.default_alpha
+    asyncio.run(champion.score(ordinary_rows(7), 0.01))
+    assert tally.rows.tolist() == [0, 0, 0, 7]
+    asyncio.run(champion.log_prob(ordinary_rows(7)))  # at the smallest alpha that it can tell
+    assert tally.rows.sum() - tally.rows[-1] == 7
 
 
 def test_rows_with_a_context_are_compared_under_it(tmp_path: Path) -> None:
