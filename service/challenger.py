@@ -8,7 +8,8 @@ import time
 import numpy as np
 
 from service.comparisons import Compared, Tally, Values
-from service.lanes import Array, Arrays, Lane
+from service.jobs import Array, Arrays
+from service.lanes import Lane
 from service.model import Model
 from service.results import Evaluated
 
@@ -21,18 +22,22 @@ class Challenger:
     Args:
         champion: Answers.
         model: Is compared with it.
-        evaluate: The champion's own lane at the steps that its p-values are calibrated at.
+        lanes: In which each evaluates rows, at the steps that its p-values are calibrated at.
         tally: Told of the rows.
 
     Attributes:
         lane: Of both: the arrays of the champion, those of :class:`Compared`, the status.
     """
 
-    def __init__(self, champion: Model, model: Model, evaluate: Lane, tally: Tally) -> None:
+    def __init__(
+        self, champion: Model, model: Model, lanes: tuple[Lane, Lane], tally: Tally
+    ) -> None:
         self._champion, self._model = champion, model
-        self._evaluate, self._tally = evaluate.run, tally
+        self._mine, self._theirs = lanes
+        self._tally = tally
         self._has_failed = False
-        self.lane = Lane(self._run, evaluate.watch, evaluate.limit)
+        passes = self._mine.passes + self._theirs.passes
+        self.lane = Lane(self._run, self._mine.watch, passes=passes)
 
     def settle(self, out: Arrays, alpha: float | None) -> Evaluated:
         """Count what the lane gave, and give the champion's part of it.
@@ -49,7 +54,7 @@ class Challenger:
         return Evaluated(log_prob, z, log_det, status)
 
     def _run(self, rows: Array) -> Arrays:
-        *mine, status = self._evaluate(rows)
+        *mine, status = self._mine.run(rows)
         theirs = self._scored(rows)
         log_prob = mine[0].astype(np.float64)
         with np.errstate(invalid="ignore"):  # both may be infinite
@@ -61,10 +66,8 @@ class Challenger:
     def _scored(self, rows: Array) -> Values:
         """The challenger's log-densities; NaN where it fails, which is nobody else's concern."""
         started = time.perf_counter()
-        given = len(self._model.manifest.context_features)
-        x, context = (rows[:, :-given], rows[:, -given:]) if given else (rows, None)
         try:
-            return self._model.evaluate(x, context).log_prob.astype(np.float64)
+            return self._theirs.run(rows)[0].astype(np.float64)
         except Exception:  # whatever it is, the champion answers
             if not self._has_failed:
                 self._has_failed = True

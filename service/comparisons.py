@@ -102,27 +102,7 @@ class Comparisons(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """See prometheus_client."""
-        rows = CounterMetricFamily(
-            "logdet_compared_rows",
-            "Rows that a champion decided about, by what its challenger made of them.",
-            labels=(*LABELS, "outcome"),
-        )
-        ratio = GaugeMetricFamily(
-            "logdet_disagreement_ratio",
-            "Share of the rows both decided about on which they disagree, since the start.",
-            labels=LABELS,
-        )
-        apart = HistogramMetricFamily(
-            "logdet_compared_p_value_difference", "How far p-values are apart.", labels=LABELS
-        )
-        gain = GaugeMetricFamily(
-            "logdet_compared_log_prob_gain",
-            "Mean log-density of the challenger less that of the champion, nats, since the start.",
-            labels=LABELS,
-        )
-        seconds = CounterMetricFamily(
-            "logdet_challenger_seconds", "Time that challengers took.", labels=LABELS
-        )
+        rows, ratio, apart, gain, seconds = _families()
         for pair, tally in self._tallies.items():
             key = (self._replica, *pair)
             for outcome, count in zip(OUTCOMES, tally.rows.tolist(), strict=True):
@@ -135,3 +115,35 @@ class Comparisons(Collector):
             if tally.gained:
                 gain.add_metric(key, tally.gain / tally.gained)
         return rows, ratio, apart, gain, seconds
+
+
+def _families() -> tuple[
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    GaugeMetricFamily,
+    CounterMetricFamily,
+]:
+    return (
+        CounterMetricFamily(
+            "logdet_compared_rows",
+            "Rows that a champion decided about, by what its challenger made of them.",
+            labels=(*LABELS, "outcome"),
+        ),
+        GaugeMetricFamily(
+            "logdet_disagreement_ratio",
+            "Share of the rows both decided about on which they disagree, since the start.",
+            labels=LABELS,
+        ),
+        HistogramMetricFamily(
+            "logdet_compared_p_value_difference", "How far p-values are apart.", labels=LABELS
+        ),
+        GaugeMetricFamily(
+            "logdet_compared_log_prob_gain",
+            "Mean log-density of the challenger less that of the champion, nats, since the start.",
+            labels=LABELS,
+        ),
+        CounterMetricFamily(
+            "logdet_challenger_seconds", "Time that challengers took.", labels=LABELS
+        ),
+    )

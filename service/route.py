@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,8 @@ from service.errors import StartError
 from service.kinds import AnyModel
 from service.model import Model
 from service.policies import Wanted
+
+log = logging.getLogger(__name__)
 
 Features = Sequence[tuple[str, str]]
 
@@ -71,6 +74,15 @@ def check_start(name: str, wanted: Wanted, models: Mapping[int, AnyModel]) -> No
             f"{name} is to be answered by version {version} (set by the {wanted.set_by}), which "
             f"is not there or was refused; it has: {', '.join(map(str, models)) or 'none'}"
         )
+
+
+def log_change(name: str, now: Route, before: Route | None) -> None:
+    """Log a new problem, and who answers from now on."""
+    if now.problem and (before is None or now.problem != before.problem):
+        log.error("%s: %s", name, now.problem)
+    if before is not None and (now.version, now.challenger) != (before.version, before.challenger):
+        beside = "" if now.challenger is None else f", compared with version {now.challenger}"
+        log.info("%s: version %d answers%s", name, now.version, beside)
 
 
 def unfit(models: Mapping[int, AnyModel], champion: int, challenger: int) -> str:

@@ -85,11 +85,11 @@ class ServedFlow(Served[Model]):
         }
         self._challenger: Challenger | None = None
 
-    def compared(self, challenger: Model, tally: Tally) -> ServedFlow:
+    def compared(self, other: ServedFlow, tally: Tally) -> ServedFlow:
         """This flow, whose scores are compared with those of another one of the same features."""
         compared = copy.copy(self)
-        evaluate = self.lanes().evaluate
-        compared._challenger = Challenger(self.model, challenger, evaluate, tally)
+        lanes = self.lanes().evaluate, other.lanes().evaluate
+        compared._challenger = Challenger(self.model, other.model, lanes, tally)
         return compared
 
     def lanes(self, steps: int | None = None) -> Lanes:

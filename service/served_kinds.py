@@ -30,5 +30,5 @@ def serve(model: AnyModel, metrics: ModelMetrics, work: Work) -> AnyServed:
 def compare(champion: AnyServed, challenger: AnyServed, tally: Tally) -> AnyServed:
     """The champion, whose scores are compared with those of the challenger; flows alone are."""
     if isinstance(champion, ServedFlow) and isinstance(challenger, ServedFlow):
-        return champion.compared(challenger.model, tally)
+        return champion.compared(challenger, tally)
     return champion

@@ -19,7 +19,7 @@ from service.kinds import AnyModel
 from service.metrics import Metrics
 from service.policies import Policies
 from service.policy import LATEST, Policy
-from service.route import Route, check_start, route, unfit
+from service.route import check_start, log_change, route, unfit
 from service.runtime import Runtime
 from service.stamps import Key, Stamp, stamps
 
@@ -194,18 +194,10 @@ class Versions:
             for name, models in catalogue.models.items()
         }
         for name, one in routes.items():
-            _log_change(name, one, before.get(name))
+            log_change(name, one, before.get(name))
         self._catalogue = replace(catalogue, routes=routes)
         self._take(self._catalogue)
 
 
 def _of(name: str, keys: Collection[Key]) -> set[int]:
     return {version for other, version in keys if other == name}
-
-
-def _log_change(name: str, now: Route, before: Route | None) -> None:
-    if now.problem and (before is None or now.problem != before.problem):
-        log.error("%s: %s", name, now.problem)
-    if before is not None and (now.version, now.challenger) != (before.version, before.challenger):
-        beside = "" if now.challenger is None else f", compared with version {now.challenger}"
-        log.info("%s: version %d answers%s", name, now.version, beside)

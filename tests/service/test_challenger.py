@@ -107,7 +107,7 @@ def test_disagreement_is_counted_at_the_alpha_of_the_request(
 
 
 def test_the_answer_is_the_champions_to_the_bit(core: Core) -> None:
-    x = far_rows()
+    x = far_rows()[::20]  # of one run, as runs of other sizes may differ in the last bit
 
     async def both() -> tuple[Any, ...]:
         mine, own = flow(core), flow(core, 1)
@@ -119,7 +119,7 @@ def test_the_answer_is_the_champions_to_the_bit(core: Core) -> None:
         np.testing.assert_array_equal(getattr(third, name), getattr(alone, name))
     np.testing.assert_array_equal(scored.decision.p_value, decided.decision.p_value)
     assert scored.decision.threshold == decided.decision.threshold
-    assert sum(compared(core).values()) == 2 * ROWS  # of the score and of the log-density
+    assert sum(compared(core).values()) == 2 * len(x)  # of the score and of the log-density
 
 
 def test_differences_of_p_values_and_log_densities_are_summed(core: Core) -> None:
@@ -221,13 +221,13 @@ def test_a_challenger_that_fails_is_counted_and_never_seen(
     caplog: pytest.LogCaptureFixture,
     what: Callable[[Evaluated], Evaluated],
 ) -> None:
-    x = far_rows()
+    x = far_rows()[::20]
     alone = asyncio.run(flow(core, 1).score(x))
     monkeypatch.setattr(Model, "evaluate", breaking(what))
     seen = asyncio.run(flow(core).score(x))
     np.testing.assert_array_equal(seen.score, alone.score)
     np.testing.assert_array_equal(seen.decision.is_anomaly, alone.decision.is_anomaly)
-    assert compared(core) == dict.fromkeys(OUTCOMES, 0.0) | {"unanswered": ROWS}
+    assert compared(core) == dict.fromkeys(OUTCOMES, 0.0) | {"unanswered": len(x)}
     assert told(core, "disagreement_ratio") is None
     assert caplog.text.count("challenger gauss/2 fails") == (what is not lost)
 
@@ -248,11 +248,12 @@ def test_an_alpha_that_the_champion_cannot_tell_is_refused_before_any_run(core: 
 
 
 def test_a_challenger_that_cannot_tell_at_that_alpha_is_not_asked(core: Core) -> None:
-    mine, other = flow(core, 1).model, flow(core, 2).model
-    few = replace(other, calibration=Calibration.of(other.calibration.scores[::20]))
-    tally = Tally()
-    champion = flow(core, 1).compared(few, tally)
-    assert few.calibration.smallest_alpha > mine.default_alpha
+    other, tally = flow(core, 2), Tally()
+    scores = other.model.calibration.scores[::20]
+    few = replace(other.model, calibration=Calibration.of(scores))
+    challenger = ServedFlow(few, other.metrics, core.work)
+    champion = flow(core, 1).compared(challenger, tally)
+    assert few.calibration.smallest_alpha > champion.model.default_alpha
     asyncio.run(champion.score(ordinary_rows(7), 0.01))
     assert tally.rows.tolist() == [0, 0, 0, 7]
     asyncio.run(champion.log_prob(ordinary_rows(7)))  # at the smallest alpha that it can tell
