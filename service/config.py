@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from service.errors import StartError
+from service.policy import Policy
 
 PREFIX = "LOGDET_"
 MAX_SESSIONS = 4  # more threads than this in one process only share the interpreter's lock
@@ -19,6 +20,28 @@ def default_sessions() -> int:
     """One session per core this process may use, at most :data:`MAX_SESSIONS`."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return max(1, min(cores or 1, MAX_SESSIONS))
+
+
+def policies(value: object) -> dict[str, str]:
+    """Policies by name, of a mapping or of texts like ``NAME=3:4``, with commas between them.
+
+    Raises:
+        ValueError: If one is not as expected.
+    """
+    if isinstance(value, Mapping):
+        pairs = [(str(name), str(text)) for name, text in value.items()]
+    else:
+        texts = value.split(",") if isinstance(value, str) else _texts(value)
+        pairs = [_named(text.strip()) for text in texts if text.strip()]
+    for name, text in pairs:
+        try:
+            Policy.of_text(text)
+        except ValueError as error:
+            raise ValueError(f"of {name!r}: {error}") from error
+    twice = sorted({name for name, _ in pairs if [n for n, _ in pairs].count(name) > 1})
+    if twice:
+        raise ValueError(f"expected each name once, got {twice[0]!r} twice")
+    return dict(pairs)
 
 
 class ServiceConfig(BaseModel):
@@ -33,7 +56,9 @@ class ServiceConfig(BaseModel):
             0, and does without gRPC where it is taken.
         follow_s: Seconds between looks at the folder for versions that are new, changed or gone;
             0 never looks again.
-        allow_loading: Whether requests may load and unload models.
+        allow_loading: Whether requests may load and unload models, and say which version answers.
+        serve: Which version of a name answers requests that name none, and which is compared with
+            it, by name: ``latest``, ``3`` or ``3:4``; a file ``NAME/serving.json`` prevails.
         provider: ``cuda`` refuses to start where CUDA is not really in use; ``auto`` reports what
             it chose.
         gpu_mem_limit_bytes: Size of onnxruntime's arena on the GPU; None leaves it unbounded.
@@ -58,6 +83,7 @@ class ServiceConfig(BaseModel):
     grpc_port: int | None = Field(default=None, ge=0, le=65535)
     follow_s: float = Field(default=5.0, ge=0, allow_inf_nan=False)
     allow_loading: bool = False
+    serve: Annotated[dict[str, str], BeforeValidator(policies)] = Field(default_factory=dict)
     provider: Literal["auto", "cpu", "cuda"] = "auto"
     gpu_mem_limit_bytes: int | None = Field(default=None, ge=2**20)
     sessions: int = Field(default_factory=default_sessions, ge=1, le=64)
@@ -91,6 +117,19 @@ class ServiceConfig(BaseModel):
 
 def _is_ours(variable: str) -> bool:
     return variable.startswith(PREFIX) and variable.removeprefix(PREFIX).lower() in _FIELDS
+
+
+def _texts(value: object) -> list[str]:
+    if not isinstance(value, list | tuple):
+        raise ValueError("expected texts like NAME=3")  # noqa: TRY004 - pydantic's way
+    return [str(text) for text in value]
+
+
+def _named(text: str) -> tuple[str, str]:
+    name, equals, policy = text.partition("=")
+    if not (name and equals):
+        raise ValueError("expected NAME=VERSION, NAME=VERSION:CHALLENGER or NAME=latest")
+    return name, policy
 
 
 _FIELDS = frozenset(ServiceConfig.model_fields)

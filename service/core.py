@@ -12,8 +12,12 @@ from service.catalogue import Catalogue
 from service.config import ServiceConfig
 from service.errors import ErrorKind, ServiceError
 from service.metrics import Metrics
+from service.policies import Policies
+from service.policy import Policy
+from service.route import Route
 from service.runtime import VERSION, Runtime
-from service.served_kinds import AnyServed, serve
+from service.served_kinds import AnyServed, compare, serve
+from service.standing import Standing
 from service.versions import Versions
 from service.work import Work
 
@@ -30,8 +34,10 @@ class Core:
         self.config = config
         self.metrics = Metrics(replica)
         self.catalogue = Catalogue()
+        self.metrics.registry.register(Standing(replica, lambda: self.catalogue.routes))
         self.work = Work(config, self.metrics)
         self._served: dict[tuple[str, int], AnyServed] = {}
+        self._by_default: dict[str, AnyServed] = {}
         self._versions: Versions | None = None
         self._draining = False
         self._loaded = False
@@ -55,7 +61,9 @@ class Core:
         config = self.config
         runtime = Runtime.choose(config.provider, config.sessions, config.gpu_mem_limit_bytes)
         self.metrics.environment(runtime.provider, VERSION)
-        self._versions = Versions(config.bundles, runtime, self.metrics, self._serve)
+        wanted = {name: Policy.of_text(text) for name, text in config.serve.items()}
+        policies = Policies(config.bundles, wanted)
+        self._versions = Versions(config.bundles, runtime, self.metrics, policies, self._serve)
 
     @property
     def versions(self) -> Versions:
@@ -85,8 +93,21 @@ class Core:
             or serve(m, self.metrics.model(m.manifest), self.work)
             for m in catalogue.all()
         }
+        self._by_default = {
+            name: self._answering(name, route)
+            for name, route in catalogue.routes.items()
+            if route.version in catalogue.models[name]
+        }
         self.catalogue = catalogue
         self._loaded = True
+
+    def _answering(self, name: str, route: Route) -> AnyServed:
+        """What answers requests that name no version."""
+        champion = self._served[name, route.version]
+        if route.challenger is None:
+            return champion
+        tally = self.metrics.comparisons.of(name, route.version, route.challenger)
+        return compare(champion, self._served[name, route.challenger], tally)
 
     async def drain(self) -> None:
         """Refuse new work, wait for what is in flight (bounded), and end the workers."""
@@ -110,4 +131,6 @@ class Core:
                 ErrorKind.UNSUPPORTED,
                 f"{name} has no operation {operation[:64]!r}; it has: {offered}",
             )
+        if version is None:
+            return self._by_default[name]
         return self._served[manifest.name, manifest.version]

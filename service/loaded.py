@@ -58,17 +58,21 @@ class Loaded(Generic[M]):
         rules = RowRules.of(manifest.features)
         return cls(manifest, bundle.calibration(), rules, graphs, runtime.provider)
 
+    @property
+    def default_alpha(self) -> float:
+        """:data:`DEFAULT_ALPHA`, or the smallest rate that so few calibration rows can tell."""
+        return max(DEFAULT_ALPHA, self.calibration.smallest_alpha)
+
     def decide(self, scores: Floats, alpha: float | None = None) -> Decision:
         """Which scores are anomalies at a rate of false alarms.
 
-        Without an alpha it is :data:`DEFAULT_ALPHA`, or the smallest that the calibration rows can
-        tell where they are too few for that.
+        Without an alpha it is :attr:`default_alpha`.
 
         Raises:
             ServiceError: If alpha cannot be decided with this bundle's calibration rows.
         """
         if alpha is None:
-            alpha = max(DEFAULT_ALPHA, self.calibration.smallest_alpha)
+            alpha = self.default_alpha
         try:
             threshold = self.calibration.threshold(alpha)
         except ValueError as error:

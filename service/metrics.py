@@ -16,6 +16,7 @@ import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from exported.manifest import Manifest
+from service.comparisons import Comparisons
 from service.histogram import ScoreHistogram
 from service.results import OK, STATUSES, Codes, Floats
 
@@ -67,8 +68,9 @@ class Metrics:
         self._scores = {
             name: ScoreHistogram(f"logdet_{name}", text, replica) for name, text in _SCORES.items()
         }
-        for histogram in self._scores.values():
-            self.registry.register(histogram)
+        self.comparisons = Comparisons(replica)
+        for collector in (*self._scores.values(), self.comparisons):
+            self.registry.register(collector)
 
     def request(self, what: tuple[str, str, str, str], code: str, seconds: float) -> None:
         """Count an answered request.

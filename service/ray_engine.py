@@ -38,7 +38,7 @@ def serve(config: ServiceConfig, replicas: int, num_gpus: float) -> None:
         update={
             "port": _free(config),
             "sessions": _sessions(config, replicas),
-            "bundles": config.bundles.resolve(),
+            "bundles": config.bundles.absolute(),  # a link is followed to wherever it leads then
         }
     )
     os.environ.update(environment(settings.host, secrets.token_hex(32), os.environ))

@@ -23,6 +23,7 @@ from service.http.app import MetricsPage, build_app
 from service.http.drain import Drainable
 from service.http.request_id import HideRequestId
 from service.oip.repository import Change
+from service.policy import Policy
 from service.ray_profile import is_loopback
 from service.scrape import TIMEOUT_S, Scrape
 
@@ -87,18 +88,18 @@ class Density:
         if self._grpc is not None:
             await self._grpc.stop(self._config.drain_timeout_s)
 
-    async def change(self, action: str, name: str) -> tuple[str, str] | None:
-        """Load or unload a model here; the kind and the message of a refusal."""
+    async def change(self, action: str, name: str, policy: Policy) -> tuple[str, str] | None:
+        """Load, unload or choose a model here; the kind and the message of a refusal."""
         try:
-            await self._core.versions.change(action, name)
+            await self._core.versions.change(action, name, policy)
         except ServiceError as error:
             return error.kind.value, error.message
         return None
 
-    async def _change_all(self, action: str, name: str) -> None:
-        """Load or unload a model in every replica."""
+    async def _change_all(self, action: str, name: str, policy: Policy) -> None:
+        """Load, unload or choose a model in every replica."""
         replicas = serve.get_deployment_handle(DEPLOYMENT, APPLICATION)
-        asked = replicas.broadcast("change", action, name)
+        asked = replicas.broadcast("change", action, name, policy)
         try:
             answers = await asked.results_async(timeout_s=CHANGE_TIMEOUT_S)
         except (TimeoutError, RayError) as error:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from exported.kinds import FlowManifest
+from service.challenger import Challenger
 from service.choice import DEFAULT, Choice, calibrated_steps, choose_steps
+from service.comparisons import Tally
 from service.errors import invalid
 from service.expectation import DEFAULT_SAMPLES, Expected, Questions
 from service.jobs import Array, Arrays, Take
@@ -80,6 +83,14 @@ class ServedFlow(Served[Model]):
         self._by_steps: Mapping[int | None, Lanes] = {
             steps: Lanes.of(model, metrics, steps) for steps in _offered(model.manifest)
         }
+        self._challenger: Challenger | None = None
+
+    def compared(self, other: ServedFlow, tally: Tally) -> ServedFlow:
+        """This flow, whose scores are compared with those of another one of the same features."""
+        compared = copy.copy(self)
+        lanes = self.lanes().evaluate, other.lanes().evaluate
+        compared._challenger = Challenger(self.model, other.model, lanes, tally)
+        return compared
 
     def lanes(self, steps: int | None = None) -> Lanes:
         """The lanes at a number of steps, the model's default if None.
@@ -91,7 +102,7 @@ class ServedFlow(Served[Model]):
 
     async def log_prob(self, x: Floats, choice: Choice = DEFAULT) -> Evaluated:
         """Log-density of rows of shape ``(rows, features)``, in the user's units."""
-        evaluated = await self._evaluate("log_prob", x, choice)
+        evaluated = await self._scoring("log_prob", x, None, choice)
         self.metrics.judged(evaluated.log_prob, evaluated.status)
         return evaluated
 
@@ -119,7 +130,7 @@ class ServedFlow(Served[Model]):
         """What one run tells of rows, and :meth:`score` of them."""
         self.model.decide(np.empty(0), alpha)  # an impossible alpha is refused before any run
         calibrated_steps(self.model.manifest, choice.steps)
-        evaluated = await self._evaluate("score", x, choice)
+        evaluated = await self._scoring("score", x, alpha, choice)
         return evaluated, self._scored(evaluated.log_prob, evaluated.status, alpha)
 
     async def decode(self, z: Floats, choice: Choice = DEFAULT) -> Decoded:
@@ -162,6 +173,16 @@ class ServedFlow(Served[Model]):
         with self.work.in_flight():
             out = await self._run("expectation", lane, samples, *self._noise(drawn, 1.0, given))
             return await asyncio.to_thread(Expected.of, questions, drawn, *out)
+
+    async def _scoring(
+        self, operation: str, x: Floats, alpha: float | None, choice: Choice
+    ) -> Evaluated:
+        """See :meth:`_evaluate`; where there is a challenger, it scores the rows as well."""
+        own = self.lanes()
+        if self._challenger is None or self.lanes(choice.steps) is not own:
+            return await self._evaluate(operation, x, choice)
+        out = await self._given(operation, self._challenger.lane, x, choice)
+        return self._challenger.settle(out, alpha)
 
     async def _evaluate(self, operation: str, x: Floats, choice: Choice) -> Evaluated:
         lane = self.lanes(choice.steps).evaluate

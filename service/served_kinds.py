@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from service.autoencoder import Autoencoder
+from service.comparisons import Tally
 from service.kinds import AnyModel
 from service.metrics import ModelMetrics
 from service.model import Model
@@ -24,3 +25,10 @@ def serve(model: AnyModel, metrics: ModelMetrics, work: Work) -> AnyServed:
             return ServedVAE(model, metrics, work)
         case Autoencoder():
             return ServedAutoencoder(model, metrics, work)
+
+
+def compare(champion: AnyServed, challenger: AnyServed, tally: Tally) -> AnyServed:
+    """The champion, whose scores are compared with those of the challenger; flows alone are."""
+    if isinstance(champion, ServedFlow) and isinstance(challenger, ServedFlow):
+        return champion.compared(challenger, tally)
+    return champion

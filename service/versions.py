@@ -9,18 +9,19 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from exported.bundle import names, versions
-from service.catalogue import Catalogue, read
+from service.catalogue import UNREADABLE, Catalogue, read
 from service.errors import ErrorKind, ServiceError, invalid
 from service.kinds import AnyModel
 from service.metrics import Metrics
+from service.policies import Policies
+from service.policy import LATEST, Policy
+from service.route import check_start, log_change, route, unfit
 from service.runtime import Runtime
-
-Key = tuple[str, int]
-# Name, bytes and time of change of each file of a bundle.
-Stamp = tuple[tuple[str, int, int], ...]
+from service.stamps import Key, Stamp, stamps
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +33,11 @@ class Versions:
         root: Folder of the bundles.
         runtime: Runs their graphs.
         metrics: Told of every attempt to load one.
+        policies: What is wanted of each name.
         serve: Takes a catalogue in place of the one before.
+
+    Raises:
+        StartError: If there is nothing to serve, or a version that is to answer does not.
     """
 
     def __init__(
@@ -40,15 +45,19 @@ class Versions:
         root: Path,
         runtime: Runtime,
         metrics: Metrics,
+        policies: Policies,
         serve: Callable[[Catalogue], None],
     ) -> None:
         self._root, self._runtime, self._metrics = root, runtime, metrics
-        self._take = serve
+        self._policies, self._take = policies, serve
         self._changing = asyncio.Lock()
         self._unloaded: set[str] = set()
         self._seen = self._before = stamps(root)
-        self._catalogue = Catalogue.load(root, runtime, metrics)
-        serve(self._catalogue)
+        loaded = Catalogue.load(root, runtime, metrics)
+        for name in policies.named():
+            check_start(name, policies.of(name), loaded.models.get(name, {}))
+        self._catalogue = Catalogue()
+        self._serve(loaded)
 
     async def load(self, name: str) -> None:
         """Serve the versions of a name that are on disk now, in place of those that serve.
@@ -69,6 +78,9 @@ class Versions:
                     f"{name}/{min(refused)} is refused, so that nothing was changed; the log of "
                     "the service says why"
                 )
+            pinned = self._policies.of(name).policy.version
+            if pinned not in {None, *models}:
+                raise invalid(f"{name}/{pinned} is to answer and is gone; nothing was changed")
             self._unloaded.discard(name)
             self._serve(self._catalogue.replaced(name, models, {}))
 
@@ -79,14 +91,36 @@ class Versions:
             ServiceError: ``not_found`` if it does not serve.
         """
         async with self._changing:
-            self._catalogue.get(name)  # refuses names that there are not
-            whys = dict.fromkeys(self._catalogue.models[name], "unloaded")
+            whys = dict.fromkeys(self._catalogue.of(name), "unloaded")
             self._unloaded.add(name)
             self._serve(self._catalogue.replaced(name, {}, whys))
 
-    async def change(self, action: str, name: str) -> None:
-        """Load or unload a model; see :meth:`load` and :meth:`unload`."""
-        await (self.load if action == "load" else self.unload)(name)
+    async def serve(self, name: str, policy: Policy) -> None:
+        """Answer requests that name no version by another one, or compare another one.
+
+        Raises:
+            ServiceError: ``not_found`` if a version does not serve, ``invalid_input`` if the two
+                cannot be compared; nothing has changed then.
+        """
+        async with self._changing:
+            models = self._catalogue.of(name)
+            for version in (policy.version, policy.challenger):
+                if version is not None:
+                    self._catalogue.get(name, version)
+            if policy.version is not None and policy.challenger is not None:
+                why = unfit(models, policy.version, policy.challenger)
+                if why:
+                    raise invalid(f"{name} cannot be compared, nothing was changed: {why}")
+            text = await asyncio.to_thread(self._policies.write, name, policy)
+            self._policies.take(name, policy, text)
+            self._serve(self._catalogue)
+
+    async def change(self, action: str, name: str, policy: Policy = LATEST) -> None:
+        """One of :meth:`load`, :meth:`unload` and :meth:`serve`, which alone has a policy."""
+        if action == "serve":
+            await self.serve(name, policy)
+        else:
+            await (self.load if action == "load" else self.unload)(name)
 
     async def follow(self, every_s: float) -> None:
         """Look at the folder for ever, every so many seconds; see :meth:`look`."""
@@ -104,19 +138,34 @@ class Versions:
         copied is left alone. A folder without any bundle is taken for a disk that is away.
         """
         found = await asyncio.to_thread(stamps, self._root)
+        texts = await asyncio.to_thread(self._policies.read)
         before, self._before = self._before, found
         if not found:
             return
-        changed = {
-            key
-            for key, stamp in found.items()
-            if stamp == before.get(key) != self._seen.get(key) and key[0] not in self._unloaded
-        }
-        gone = self._seen.keys() - found.keys()
+        is_other = self._policies.follow(texts)
+        changed = self._changed(found, before)
+        kept = {(name, one.version) for name, one in self._catalogue.routes.items() if one.is_kept}
+        for name, version in (kept & before.keys()) - found.keys():
+            log.warning("%s/%d is gone from disk and goes on, as it is to answer", name, version)
+        gone = self._seen.keys() - found.keys() - kept
         for name in sorted({name for name, _ in changed | gone}):
             await self._follow(name, _of(name, changed), _of(name, gone))
         self._seen = {key: self._seen[key] for key in self._seen.keys() - gone}
         self._seen |= {key: found[key] for key in changed}
+        if is_other:
+            async with self._changing:
+                self._serve(self._catalogue)
+
+    def _changed(self, found: Mapping[Key, Stamp], before: Mapping[Key, Stamp]) -> set[Key]:
+        """What is to be read: alike at two looks, and new, changed, or not to be read so far."""
+        refused = self._catalogue.refused
+        return {
+            key
+            for key, stamp in found.items()
+            if stamp == before.get(key)
+            and (stamp != self._seen.get(key) or refused.get(key) == UNREADABLE)
+            and key[0] not in self._unloaded
+        }
 
     async def _follow(self, name: str, changed: Collection[int], gone: Collection[int]) -> None:
         async with self._changing:
@@ -139,24 +188,15 @@ class Versions:
         return await asyncio.to_thread(read, self._root, name, which, self._runtime, self._metrics)
 
     def _serve(self, catalogue: Catalogue) -> None:
-        self._catalogue = catalogue
-        self._take(catalogue)
-
-
-def stamps(root: Path) -> Mapping[Key, Stamp]:
-    """How every bundle under a root looks from outside."""
-    found: dict[Key, Stamp] = {}
-    for name in names(root):
-        for version in versions(root, name):
-            try:
-                files = sorted((root / name / str(version)).iterdir())
-                told = (
-                    (file.name, (stat := file.stat()).st_size, stat.st_mtime_ns) for file in files
-                )
-                found[name, version] = tuple(told)
-            except FileNotFoundError:  # it went away while it was looked at
-                continue
-    return found
+        before = self._catalogue.routes
+        routes = {
+            name: route(self._policies.of(name), models, before.get(name))
+            for name, models in catalogue.models.items()
+        }
+        for name, one in routes.items():
+            log_change(name, one, before.get(name))
+        self._catalogue = replace(catalogue, routes=routes)
+        self._take(self._catalogue)
 
 
 def _of(name: str, keys: Collection[Key]) -> set[int]:

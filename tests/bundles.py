@@ -41,17 +41,17 @@ class Exact:
     log_prob: NDArray[np.float64]
 
 
-def exact(x: NDArray[np.float64]) -> Exact:
+def exact(x: NDArray[np.float64], mean: NDArray[np.float64] = MEAN) -> Exact:
     """Latents and log-density of rows of shape (rows, 4)."""
-    z = (x[:, :3] + HALF - MEAN) @ _WHITEN
+    z = (x[:, :3] + HALF - mean) @ _WHITEN
     log_det = np.full(len(z), _LOG_DET)
     base = -0.5 * np.sum(z * z, axis=1) - 1.5 * math.log(2.0 * math.pi)
     return Exact(z, log_det, base + log_det)
 
 
-def exact_decode(z: NDArray[np.float64]) -> NDArray[np.float64]:
+def exact_decode(z: NDArray[np.float64], mean: NDArray[np.float64] = MEAN) -> NDArray[np.float64]:
     """Rows at latents, shape (rows, 4), unrounded."""
-    x = z @ np.linalg.inv(_WHITEN) + MEAN - HALF
+    x = z @ np.linalg.inv(_WHITEN) + mean - HALF
     return np.column_stack([x, np.full(len(z), SITE)])
 
 
@@ -63,23 +63,32 @@ def ordinary_rows(rows: int, seed: int = 0) -> NDArray[np.float64]:
     return x
 
 
+def calibration_of(mean: NDArray[np.float64] = MEAN) -> Calibration:
+    """What the bundle of a mean is calibrated with."""
+    return Calibration.of(exact(ordinary_rows(CALIBRATION_ROWS, seed=2), mean).log_prob)
+
+
 def write_gaussian(
     root: Path,
     name: str = "gauss",
     version: int = 1,
     operations: tuple[str, ...] = FLOW,
     golden_offset: float = 0.0,
+    mean: NDArray[np.float64] = MEAN,
 ) -> Path:
-    """Publish the bundle; a golden offset makes one whose golden rows do not replay."""
-    graphs = {"log_prob": _log_prob_graph(), "decode": _decode_graph()}
+    """Publish the bundle; a golden offset makes one whose golden rows do not replay.
+
+    With another mean, the rows that it is calibrated on are still those of :data:`MEAN`.
+    """
+    graphs = {"log_prob": _log_prob_graph(mean), "decode": _decode_graph(mean)}
     x = ordinary_rows(16, seed=1)
-    z = exact(x).z
-    truth = exact(x)
+    truth = exact(x, mean)
+    z = truth.z
     answers = {"log_prob": truth.log_prob + golden_offset, "z": truth.z, "log_det": truth.log_det}
-    back = {"x": exact_decode(z), "log_det": -truth.log_det}
+    back = {"x": exact_decode(z, mean), "log_det": -truth.log_det}
     golden = pack("log_prob", {"x": x.astype(np.float32)}, answers)
     golden |= pack("decode", {"z": z.astype(np.float32)}, back)
-    calibration = Calibration.of(exact(ordinary_rows(CALIBRATION_ROWS, seed=2)).log_prob)
+    calibration = calibration_of(mean)
     contents = {f"{key}.onnx": graph for key, graph in graphs.items()} | {
         "golden.npz": write_arrays(golden),
         "calibration.npz": write_arrays({"log_prob": calibration.scores}),
@@ -195,9 +204,9 @@ def _features() -> list[dict[str, Any]]:
     ]
 
 
-def _log_prob_graph() -> bytes:
+def _log_prob_graph(mean: NDArray[np.float64]) -> bytes:
     whiten = np.vstack([_WHITEN, np.zeros((1, 3))])
-    shift = np.append(MEAN - HALF, 0.0)
+    shift = np.append(mean - HALF, 0.0)
     constants = {
         "shift": shift,
         "whiten": whiten,
@@ -221,10 +230,10 @@ def _log_prob_graph() -> bytes:
     return _model(nodes, constants, ("x", ["b", 4]), outputs)
 
 
-def _decode_graph() -> bytes:
+def _decode_graph(mean: NDArray[np.float64]) -> bytes:
     constants = {
         "colour": np.hstack([np.linalg.inv(_WHITEN), np.zeros((3, 1))]),
-        "shift": np.append(MEAN - HALF, SITE),
+        "shift": np.append(mean - HALF, SITE),
         "nought": np.array(0.0),
         "log_det_each": np.array(-_LOG_DET),
     }

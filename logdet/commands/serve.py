@@ -13,6 +13,7 @@ EXAMPLE = """\b
 Examples:
   logdet serve
   logdet serve --port 8080 --provider cpu
+  logdet serve --serve shuttle=3
   logdet serve --ray --replicas 2
 """
 
@@ -30,7 +31,18 @@ Examples:
     type=click.Choice(["auto", "cpu", "cuda"]),
     help="Where graphs run; cuda refuses to start without CUDA.  [default: auto]",
 )
-@click.option("--allow-loading", is_flag=True, help="Let requests load and unload models.")
+@click.option(
+    "--serve",
+    "policies",
+    multiple=True,
+    metavar="NAME=VERSION[:CHALLENGER]",
+    help="Version that answers requests that name none, and one to compare with it; once a name.",
+)
+@click.option(
+    "--allow-loading",
+    is_flag=True,
+    help="Let requests load and unload models and choose versions.",
+)
 @click.option("--ray", is_flag=True, help="Serve from replicas on Ray Serve.")
 @click.option("--replicas", type=click.IntRange(min=1), help="Replicas, with --ray.  [default: 1]")
 @click.option(
@@ -43,6 +55,7 @@ def serve(  # noqa: PLR0913  one parameter an option
     grpc_port: int | None,
     no_grpc: bool,
     provider: str | None,
+    policies: tuple[str, ...],
     allow_loading: bool,
     ray: bool,
     replicas: int | None,
@@ -67,6 +80,7 @@ def serve(  # noqa: PLR0913  one parameter an option
             port=port,
             grpc=False if no_grpc else None,
             grpc_port=grpc_port,
+            serve=policies or None,
             allow_loading=allow_loading or None,
             provider=provider,
         )

@@ -25,6 +25,7 @@ from service.http.operations import COUNTED, SERVED, Operations, json_response
 from service.http.parsing import ADMISSION
 from service.http.request_id import HEADER, SANE
 from service.http.routing import Routing
+from service.http.serving import Serving
 from service.intake import Admission
 from service.metrics import CONTENT_TYPE, own_version
 from service.oip.repository import Change, Repository
@@ -89,14 +90,18 @@ class App:
         pages = Pages(self._core)
         repository = Repository(self._core, self._change)
         open_inference = OpenInference(self._core, repository, self._metrics_page)
-        operate = Operations(self._core)
+        operate, choose = Operations(self._core), Serving(self._core, repository)
 
         async def operation(request: Request) -> Response:
             return await operate(request)
 
+        async def serve(request: Request) -> Response:
+            return await choose(request)
+
         model = "/v1/models/{model}"
         one = model + "/versions/{version}"
         return [
+            Route(model + "/serve", serve, methods=["POST"]),
             Route(model + "/{operation}", operation, methods=["POST"]),
             Route(one + "/{operation}", operation, methods=["POST"]),
             Route(one, pages.manifest),

@@ -5,9 +5,9 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from service.catalogue import Catalogue
 from service.core import Core
 from service.http.operations import SERVED, json_response, version_of
-from service.kinds import AnyModel
 
 
 class Pages:
@@ -21,9 +21,10 @@ class Pages:
         self._core = core
 
     async def models(self, request: Request) -> Response:
-        """Every model at its newest version."""
-        newest = [self._core.catalogue.get(name) for name in self._core.catalogue.models]
-        return json_response({"models": [self._entry(model) for model in newest]})
+        """Every model at the version that answers by default."""
+        catalogue = self._core.catalogue
+        answering = [n for n, known in catalogue.models.items() if catalogue.default(n) in known]
+        return json_response({"models": [entry(catalogue, name) for name in answering]})
 
     async def manifest(self, request: Request) -> Response:
         """The manifest of one model."""
@@ -40,16 +41,23 @@ class Pages:
         """People who open the address in a browser want the documentation."""
         return RedirectResponse("/docs")
 
-    def _entry(self, model: AnyModel) -> dict[str, object]:
-        manifest = model.manifest
-        return {
-            "name": manifest.name,
-            "version": manifest.version,
-            "versions": list(self._core.catalogue.models[manifest.name]),
-            "family": manifest.family,
-            "density": manifest.density,
-            "features": [feature.name for feature in manifest.features],
-            "context_features": [feature.name for feature in manifest.context_features],
-            "operations": sorted(manifest.operations),
-            "provider": model.provider,
-        }
+
+def entry(catalogue: Catalogue, name: str) -> dict[str, object]:
+    """A model in one line."""
+    model, route = catalogue.get(name), catalogue.routes[name]
+    manifest = model.manifest
+    return {
+        "name": name,
+        "version": manifest.version,
+        "versions": list(catalogue.models[name]),
+        "policy": route.wanted.policy.kind,
+        "challenger": route.challenger,
+        "set_by": route.wanted.set_by,
+        "problem": route.problem or None,
+        "family": manifest.family,
+        "density": manifest.density,
+        "features": [feature.name for feature in manifest.features],
+        "context_features": [feature.name for feature in manifest.context_features],
+        "operations": sorted(manifest.operations),
+        "provider": model.provider,
+    }

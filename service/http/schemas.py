@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from exported.manifest import MAX_VERSION
 from exported.noise import MAX_SEED
 
 Value = float | None
@@ -84,6 +85,10 @@ class CatalogueEntry(BaseModel):
     name: str
     version: int
     versions: list[int]
+    policy: Literal["latest", "pinned", "compare"] = Field(description="What is wanted.")
+    challenger: int | None = Field(description="The version that is compared with `version`.")
+    set_by: Literal["default", "setting", "file", "request"]
+    problem: str | None = Field(description="Why this is not what is wanted.")
     family: str
     density: Literal["exact", "estimate", "lower_bound", "none"]
     features: list[str]
@@ -92,8 +97,17 @@ class CatalogueEntry(BaseModel):
     provider: Literal["cpu", "cuda"]
 
 
+class ServeBody(Body):
+    """Which version answers requests that name none."""
+
+    version: Annotated[int, Field(ge=1, le=MAX_VERSION)] | Literal["latest"]
+    challenger: int | None = Field(
+        None, ge=1, le=MAX_VERSION, description="Scores the same rows; its answers are counted."
+    )
+
+
 class CatalogueAnswer(BaseModel):
-    """Every model, at its newest version."""
+    """Every model, at the version that answers by default."""
 
     models: list[CatalogueEntry]
 

@@ -89,7 +89,7 @@ class Models:
         self._core = core
         # Made once a model: every request asks for one.
         self._of = Catalogue()
-        self._made: dict[tuple[str, ...], Mapping[str, Target]] = {}
+        self._made: dict[AnyServed, Mapping[str, Target]] = {}
 
     def find(self, model: str, version: str = "") -> Target:
         """A model by its name in the protocol.
@@ -118,10 +118,9 @@ class Models:
     def _targets(self, served: AnyServed) -> Mapping[str, Target]:
         if self._of is not self._core.catalogue:
             self._of, self._made = self._core.catalogue, {}
-        key = served.metrics.key
-        if key not in self._made:
-            self._made[key] = targets_of(served)
-        return self._made[key]
+        if served not in self._made:
+            self._made[served] = targets_of(served)
+        return self._made[served]
 
     def spec(self, model: str, version: str = "") -> ModelSpec:
         """What a model says about itself.

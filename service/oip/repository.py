@@ -1,4 +1,7 @@
-"""The model repository of the protocol: what is there, and loading and unloading it."""
+"""The model repository of the protocol: what is there, and loading and unloading it.
+
+Which version answers, of which the protocol does not speak, is changed here as well.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,11 @@ from typing import Literal
 from service.core import Core
 from service.errors import ErrorKind, ServiceError
 from service.oip.messages import IndexEntry
+from service.policy import LATEST, Policy
 
-Action = Literal["load", "unload"]
-# Does something to a model, by its name, wherever the service runs.
-Change = Callable[[Action, str], Awaitable[None]]
+Action = Literal["load", "unload", "serve"]
+# Does something to a model, by its name, wherever the service runs; a policy is what to serve.
+Change = Callable[[Action, str, Policy], Awaitable[None]]
 _IGNORED = frozenset({"unload_dependents"})
 
 
@@ -71,11 +75,21 @@ class Repository:
         """
         await self._checked("unload", model)
 
-    async def _checked(self, action: Action, model: str) -> None:
+    async def serve(self, model: str, policy: Policy) -> None:
+        """Choose the version that answers requests without one.
+
+        Raises:
+            ServiceError: ``unsupported``, ``not_found`` if a version does not serve, or
+                ``invalid_input`` if two cannot be compared.
+        """
+        await self._checked("serve", model, policy)
+
+    async def _checked(self, action: Action, model: str, policy: Policy = LATEST) -> None:
         if not self._core.config.allow_loading:
+            done = "chosen" if action == "serve" else f"{action}ed"
             raise ServiceError(
                 ErrorKind.UNSUPPORTED,
-                f"models are not to be {action}ed by requests here; --allow-loading at the start "
-                "of the service lets them",
+                f"models are not to be {done} by requests here; --allow-loading at the start of "
+                "the service lets them",
             )
-        await self._change(action, model)
+        await self._change(action, model, policy)

@@ -13,7 +13,7 @@ SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
 # How wide a row is, and what a model offers, is the model's: the document cannot say it of all.
 NOT_OF_THE_DOCUMENT = "positive_data_acceptance"
 # They change what the other requests ask.
-CHANGES = r"^/v2/repository/models/"
+CHANGES = r"^/v2/repository/models/|^/v1/models/[^/]+/serve$"
 
 
 @pytest.mark.parametrize("examples", [3, pytest.param(40, marks=pytest.mark.slow)])

@@ -31,7 +31,8 @@ def document(title_version: str, manifests: Sequence[Manifest]) -> Json:
         title_version: Version of the service.
         manifests: Of the models that are served; the examples are requests that they answer.
     """
-    described = [schemas.CatalogueAnswer, schemas.ErrorAnswer, *open_inference.MODELS]
+    native_models = (schemas.CatalogueAnswer, schemas.ServeBody, schemas.ErrorAnswer)
+    described = [*native_models, *open_inference.MODELS]
     for kind in KINDS.values():
         described.extend((*kind.requests.values(), *kind.answers.values()))
     models = [(model, "validation") for model in dict.fromkeys(described)]

@@ -34,7 +34,8 @@ def paths(manifests: Sequence[Manifest]) -> Json:
     name, version = _identity(next(iter(manifests), None))
     found: Json = {
         "/v1/models": _get("Every model", ref(schemas.CatalogueAnswer), []),
-        "/v1/models/{model}": _get("The manifest of the newest version", {}, [name]),
+        "/v1/models/{model}": _get("The manifest of the version that answers", {}, [name]),
+        "/v1/models/{model}/serve": _serve(name),
         "/v1/models/{model}/versions/{version}": _get("A manifest", {}, [name, version]),
         "/metrics": _get("Metrics in the Prometheus text format", None, []),
         "/healthz": _get("Liveness", {}, []),
@@ -78,6 +79,20 @@ def _post(operation: str, known: Manifest | None, parameters: list[Json]) -> Jso
             # Rows are drawn without a body where the query says how many.
             "requestBody": {"required": operation != "sample", "content": content},
             "responses": told,
+        }
+    }
+
+
+def _serve(name: Json) -> Json:
+    content = {media.JSON: {"schema": ref(schemas.ServeBody), "example": {"version": "latest"}}}
+    answer = {media.JSON: {"schema": ref(schemas.CatalogueEntry)}}
+    return {
+        "post": {
+            "summary": "Choose the version that answers requests that name none",
+            "tags": ["catalogue"],
+            "parameters": [name],
+            "requestBody": {"required": True, "content": content},
+            "responses": responses(answer, 406, *OF_A_BODY),
         }
     }
 
