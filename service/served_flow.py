@@ -77,6 +77,7 @@ class ServedFlow(Served[Model]):
 
     def __init__(self, model: Model, metrics: ModelMetrics, work: Work) -> None:
         super().__init__(model, metrics, work)
+        self._self_check = work.checker.watch(model)
         self._by_steps: Mapping[int | None, Lanes] = {
             steps: Lanes.of(model, metrics, steps) for steps in _offered(model.manifest)
         }
@@ -165,7 +166,10 @@ class ServedFlow(Served[Model]):
 
     async def _evaluate(self, operation: str, x: Floats, choice: Choice) -> Evaluated:
         lane = self.lanes(choice.steps).evaluate
-        return Evaluated(*await self._given(operation, lane, x, choice))
+        evaluated = Evaluated(*await self._given(operation, lane, x, choice))
+        if self._self_check is not None:
+            self._self_check.saw(x, choice, evaluated)
+        return evaluated
 
     async def _given(self, operation: str, lane: Lane, rows: Floats, choice: Choice) -> Arrays:
         """Answer about rows with their context."""

@@ -7,6 +7,7 @@ import asyncio
 import numpy as np
 
 from service.batcher import Batcher
+from service.checker import Checker
 from service.config import ServiceConfig
 from service.deadline import seconds_left
 from service.errors import ErrorKind, ServiceError
@@ -35,6 +36,9 @@ class Work:
     Args:
         config: Settings.
         metrics: Of the replica.
+
+    Attributes:
+        checker: Checks a few of the answers afterwards.
     """
 
     def __init__(self, config: ServiceConfig, metrics: Metrics) -> None:
@@ -47,6 +51,7 @@ class Work:
             config.queue_bytes,
             config.request_timeout_s,
         )
+        self.checker = Checker(config.self_check_every, metrics)
         self._inflight = InFlight()
         metrics.queue_rows.set_function(lambda: float(self._batcher.rows))
         metrics.inflight.set_function(lambda: float(self._inflight.count))
@@ -93,3 +98,4 @@ class Work:
         while self._inflight.count and asyncio.get_running_loop().time() < deadline:
             await asyncio.sleep(0.01)
         self._batcher.close()
+        self.checker.close()
