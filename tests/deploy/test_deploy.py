@@ -162,12 +162,12 @@ def test_alerts_ask_for_series_that_there_are() -> None:
     series = SelfCheckSeries("0", metrics.registry)
     series.model(("m", "1"), Bounds(-1.0, 1.0, {"log_prob": 1.0, "round_trip": 1.0}))
     page = metrics.snapshot()
-    rules = read_yaml(DEPLOY / "alerts.yml")["groups"][0]["rules"]
-    assert rules
-    for rule in rules:
-        for name, result in re.findall(r'(logdet_\w+)\{result=~?"([\w|]+)"\}', rule["expr"]):
-            for one in result.split("|"):
-                labels = f'model="m",replica="0",result="{one}",version="1"'
+    for rule in read_yaml(DEPLOY / "alerts.yml")["groups"][0]["rules"]:
+        asked = re.findall(r'(logdet_\w+)\{result=~?"([\w|]+)"\}', rule["expr"])
+        assert len(asked) == rule["expr"].count("logdet_")
+        for name, results in asked:
+            for result in results.split("|"):
+                labels = f'model="m",replica="0",result="{result}",version="1"'
                 assert f"{name}{{{labels}}} 0.0" in page
 
 
