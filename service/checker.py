@@ -18,7 +18,7 @@ from service.selfcheck_metrics import SelfCheckSeries
 WAITING = 64
 # Answers checked in one run. It borrows a session of decode: who wants all of them may wait for
 # as long as decode takes for so many rows.
-AT_ONCE = 8
+AT_ONCE = 16
 # Most of a processor that checks may take: after each the thread rests for as much longer. Rows
 # whose decode is dear are so checked less often, and cheap ones no less than asked for.
 SHARE = 0.01

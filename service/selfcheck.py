@@ -96,13 +96,13 @@ class SelfCheck:
         """Look at a request's rows and their answers, of which a few are kept for a check."""
         if choice.steps not in (None, self._steps):
             return
-        # Rows without an answer have no number here, and so do not count.
-        score = answer.log_prob
-        counts = (score >= self._bounds.low) & (score <= self._bounds.high)
-        for place in self._picks.passing(int(np.count_nonzero(counts))):
-            row = int(np.flatnonzero(counts)[place])
+        picked = self._picks.passing(self._bounds.ordinary(answer.log_prob))
+        if not picked:
+            return
+        for done, row in enumerate(self._bounds.places(answer.log_prob)[picked].tolist()):
             if not self._offer(self, self._given(row, x, choice, answer)):
-                self._metrics.dropped()
+                self._metrics.dropped(len(picked) - done)
+                return
 
     def run(self, given: Sequence[Given]) -> None:
         """Check answers and count what is found; for a thread that nobody waits for."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from exported.kinds import REFERENCE_GRAPH
 from exported.manifest import Feature
@@ -41,6 +42,16 @@ class Bounds:
     low: float
     high: float
     largest: Mapping[Quantity, float]
+
+    def ordinary(self, score: Floats) -> int:
+        """How many of these log-densities count; those of rows without an answer never do."""
+        if len(score) == 1:  # what is asked most often, and takes numpy ten times as long
+            return int(self.low <= score.item() <= self.high)
+        return int(np.count_nonzero((score >= self.low) & (score <= self.high)))
+
+    def places(self, score: Floats) -> NDArray[np.intp]:
+        """Which of these log-densities count."""
+        return np.flatnonzero((score >= self.low) & (score <= self.high))
 
     @classmethod
     def of(cls, model: Model) -> Self:

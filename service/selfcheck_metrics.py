@@ -86,6 +86,6 @@ class SelfCheckMetrics:
         """Count answers whose check raised an error."""
         self.checks["failed"].inc(count)
 
-    def dropped(self) -> None:
-        """Count an answer that was picked and not checked, as too many waited."""
-        self.checks["dropped"].inc()
+    def dropped(self, count: int) -> None:
+        """Count answers that were picked and are not checked, as too many wait."""
+        self.checks["dropped"].inc(count)
