@@ -87,6 +87,7 @@ class SelfCheck:
     ) -> None:
         self._model, self._bounds, self._metrics = model, bounds, metrics
         self._picks, self._offer = picks, offer
+        self._warned = False
         self._unit = deviations(model.manifest.features)
         self._modelled = [feature.role == "modelled" for feature in model.manifest.features]
         # The bounds were measured at the default number of steps.
@@ -117,9 +118,15 @@ class SelfCheck:
             kept &= values <= self._bounds.largest[name]  # what is not a number is not
         beyond = int((~kept).sum())
         self._metrics.found(errors, beyond)
-        if beyond:
+        if beyond and not self._warned:
+            self._warned = True  # once: the metrics count the others
             worst = {name: f"{values.max():.3g}" for name, values in errors.items()}
-            log.warning("%s: %d checked answers are off: %s", self._name, beyond, worst)
+            log.warning(
+                "%s: checked answers are further off than %s: %s",
+                self._name,
+                dict(self._bounds.largest),
+                worst,
+            )
 
     @property
     def _name(self) -> str:

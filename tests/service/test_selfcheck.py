@@ -14,42 +14,23 @@ from numpy.typing import NDArray
 
 from exported.kinds import REFERENCE_GRAPH, FlowManifest
 from service.checker import AT_ONCE, WAITING
-from service.choice import DEFAULT, Choice
-from service.config import ServiceConfig
+from service.choice import Choice
 from service.core import Core
 from service.errors import ServiceError
 from service.model import Model
 from service.results import Evaluated
-from service.runtime import Runtime, Sessions
-from service.selfcheck import Given, Picks, SelfCheck
+from service.runtime import Sessions
 from service.served_flow import ServedFlow
-from tests.bundles import ordinary_rows, write_gaussian
-from tests.variants import (
-    contexts,
-    rows_given,
-    write_conditional,
-    write_referenced,
-    write_stepped,
-)
+from tests.bundles import ordinary_rows
+from tests.checked import loaded, started, write_checked
+from tests.variants import contexts, rows_given
 
 PATIENCE_S = 10.0
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("bundles")
-    write_referenced(root)
-    write_gaussian(root)
-    write_gaussian(root, "scorer", operations=("log_prob", "score"))
-    write_conditional(root)
-    write_stepped(root)
-    return root
-
-
-def started(root: Path, every: int) -> Core:
-    core = Core(ServiceConfig(bundles=root, provider="cpu", sessions=1, self_check_every=every))
-    core.load()
-    return core
+    return write_checked(tmp_path_factory.mktemp("bundles"))
 
 
 @pytest.fixture
@@ -58,20 +39,6 @@ def core(root: Path) -> Iterator[Core]:
     core = started(root, every=1)
     yield core
     asyncio.run(core.drain())
-
-
-class Seen:
-    """Takes the answers that are picked; nothing is checked."""
-
-    def __init__(self, room: int = 10**9) -> None:
-        self.given: list[Given] = []
-        self._room = room
-
-    def __call__(self, check: SelfCheck, given: Given) -> bool:
-        if len(self.given) == self._room:
-            return False
-        self.given.append(given)
-        return True
 
 
 def counted(core: Core, result: str, model: str = "referenced") -> float:
@@ -120,10 +87,6 @@ def serve(core: Core, model: Model) -> ServedFlow:
     served = ServedFlow(model, core.metrics.model(manifest), core.work)
     core._served[manifest.name, manifest.version] = served
     return served
-
-
-def loaded(root: Path, name: str = "referenced") -> Model:
-    return Model.load(root / name / "1", Runtime.choose("cpu", 1))
 
 
 def test_answers_are_held_against_float64_and_sent_back(core: Core) -> None:
@@ -177,57 +140,6 @@ def test_a_check_that_fails_is_counted_and_the_next_one_is_made(root: Path, core
     wait_for(lambda: counted(core, "ok", "gauss") == 1)
 
 
-def watching(root: Path, every: int, seen: Seen, name: str = "referenced") -> SelfCheck:
-    core = started(root, every)
-    check = core.work.checker.watch(loaded(root, name))
-    assert check is not None
-    check._offer = seen
-    return check
-
-
-def test_one_ordinary_row_in_a_thousand_is_picked_whatever_the_batches(root: Path) -> None:
-    seen = Seen()
-    check, model = watching(root, 1000, seen), loaded(root)
-    every, rng = ordinary_rows(6000), np.random.default_rng(0)
-    answers = model.evaluate(every)
-    low, high = check._bounds.low, check._bounds.high
-    ordinary = 0
-    for _ in range(400):
-        some = rng.integers(0, len(every), rng.choice([1, 7, 256, 1024]))
-        x = every[some]
-        answer = Evaluated(*(getattr(answers, f)[some] for f in Evaluated.__slots__))
-        ordinary += int(((answer.log_prob >= low) & (answer.log_prob <= high)).sum())
-        check.saw(x, DEFAULT, answer)
-    assert ordinary > 100_000
-    assert len(seen.given) in (ordinary // 1000, ordinary // 1000 + 1)
-
-
-def test_places_are_drawn_anew_for_each_block_of_rows() -> None:
-    draws = iter([3, 0, 9, 5])
-    picks = Picks(10, lambda size: next(draws))
-    assert picks.passing(4) == [3]
-    assert picks.passing(6) == []
-    assert picks.passing(1) == [0]
-    assert picks.passing(19) == [18]
-
-
-def test_rows_unlike_the_data_are_never_picked(root: Path) -> None:
-    seen = Seen()
-    check, model = watching(root, 1, seen), loaded(root)
-    x = ordinary_rows(500)
-    x[:100, 0] += 20.0  # ten deviations
-    x[100, 0], x[101, 2] = np.nan, 3.5
-    answer = model.evaluate(x)
-    check.saw(x, DEFAULT, answer)
-    picked = np.concatenate([given.x for given in seen.given])
-    assert not (picked[:, 0] > 25.0).any()
-    assert np.isfinite(picked).all()
-    assert 0.95 * 398 < len(picked) <= 398
-    threshold = model.calibration.threshold(0.01)
-    assert min(given.log_prob[0] for given in seen.given) >= threshold
-    assert max(given.log_prob[0] for given in seen.given) <= model.calibration.scores[-1]
-
-
 def test_what_finds_no_room_is_dropped_and_counted(root: Path, core: Core) -> None:
     model = loaded(root)
     busy = model.graphs[REFERENCE_GRAPH].idle
@@ -279,16 +191,6 @@ def test_conditional_answers_are_checked_with_their_own_context(core: Core) -> N
     asyncio.run(flow(core, "given").log_prob(x, Choice(context=context)))
     wait_for(lambda: counted(core, "ok", "given") >= 5)
     assert counted(core, "beyond_bound", "given") == counted(core, "failed", "given") == 0
-
-
-def test_only_answers_at_the_default_steps_are_checked(root: Path) -> None:
-    seen = Seen()
-    check = watching(root, 1, seen, "stepped")
-    model, x = loaded(root, "stepped"), ordinary_rows(20)
-    check.saw(x, Choice(steps=4), model.evaluate(x, steps=4))
-    assert not seen.given
-    check.saw(x, Choice(steps=8), model.evaluate(x, steps=8))
-    assert seen.given
 
 
 def test_a_reference_with_other_inputs_is_refused(root: Path) -> None:
