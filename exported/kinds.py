@@ -24,6 +24,8 @@ ObservationNoise = Annotated[
     StandardNormal | StudentT | Uniform, Field(discriminator="distribution")
 ]
 Likelihood = Literal["bernoulli", "gaussian", "student_t", "discretised_logistic"]
+# The graph of a flow that is asked by nobody but the service itself: log_prob in float64.
+REFERENCE_GRAPH = "log_prob_float64"
 # Only densities of flows can be given something beside the row.
 NoContext = Annotated[tuple[Feature, ...], Field(max_length=0)]
 
@@ -52,6 +54,18 @@ class FlowManifest(Manifest):
     @model_validator(mode="after")
     def _base_fits(self) -> Self:
         _expect_numbers("base", self.base.features, "latent", self.latent_features)
+        return self
+
+    @model_validator(mode="after")
+    def _reference_fits(self) -> Self:
+        graph, reference = self.graphs.get("log_prob"), self.graphs.get(REFERENCE_GRAPH)
+        if reference is None:
+            return self
+        if graph is None or (graph.inputs, graph.options) != (reference.inputs, reference.options):
+            raise ValueError(f"graph {REFERENCE_GRAPH!r} needs the inputs of graph 'log_prob'")
+        expected = {(t.name, "FP64", t.shape) for t in graph.outputs}
+        if {(t.name, t.datatype, t.shape) for t in reference.outputs} != expected:
+            raise ValueError(f"graph {REFERENCE_GRAPH!r} needs log_prob's outputs, as FP64")
         return self
 
     def defaults(self) -> dict[Option, int]:

@@ -57,6 +57,7 @@ class Feature(Frozen):
         unit: Free text, for people.
         training_range: Smallest and largest value seen in training, in the user's unit.
         median: Middle value in training; whole for ``integer`` columns.
+        deviation: Standard deviation in training, in the user's unit; None where it is not told.
         support: Closed interval outside of which the density is zero; null ends are open to
             infinity. A constant column has equal ends and takes no part in the density.
         role: ``constant`` columns are checked against their support and not modelled.
@@ -67,6 +68,7 @@ class Feature(Frozen):
     unit: str | None = None
     training_range: tuple[float, float]
     median: float
+    deviation: float | None = Field(default=None, gt=0)
     support: tuple[float | None, float | None] = (None, None)
     role: Literal["modelled", "constant"] = "modelled"
 

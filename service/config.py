@@ -72,6 +72,7 @@ class ServiceConfig(BaseModel):
         queue_bytes: The same in bytes of input.
         request_timeout_s: Seconds after which a request is given up.
         drain_timeout_s: Seconds that a stop waits for requests in flight.
+        self_check_every: Ordinary rows for one whose answer is checked afterwards; 0 checks none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -95,6 +96,7 @@ class ServiceConfig(BaseModel):
     queue_bytes: int = Field(default=256 * 2**20, ge=1)
     request_timeout_s: float = Field(default=30.0, gt=0, allow_inf_nan=False)
     drain_timeout_s: float = Field(default=30.0, gt=0, allow_inf_nan=False)
+    self_check_every: int = Field(default=1000, ge=0)
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str], **overrides: object) -> Self:

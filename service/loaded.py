@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from exported import golden
 from exported.bundle import Bundle
 from exported.calibration import Calibration
+from exported.kinds import REFERENCE_GRAPH
 from exported.manifest import Manifest
 from service.errors import invalid
 from service.results import Decision, Floats
@@ -97,7 +98,22 @@ def open_graphs(bundle: Bundle, runtime: Runtime) -> Mapping[str, Sessions]:
     manifest = bundle.manifest
     refuse_unsupported(manifest)
     rows = bundle.golden()
-    graphs = {n: runtime.load(graph, bundle.graph(n)) for n, graph in manifest.graphs.items()}
+    graphs = open_sessions(bundle, runtime)
     for _ in range(runtime.sessions):  # sessions take turns, so each one replays and is warm
         golden.replay(manifest, rows, lambda name, inputs: graphs[name].replay(inputs))
     return graphs
+
+
+def open_sessions(bundle: Bundle, runtime: Runtime) -> Mapping[str, Sessions]:
+    """Sessions of every graph, not yet replayed; of the float64 graph a single one, on the CPU.
+
+    What nobody waits for needs no second session, and a device is held against another one.
+
+    Raises:
+        BundleInvalidError: If onnxruntime does not accept a graph.
+    """
+    reference = Runtime("cpu", sessions=1)
+    return {
+        name: (reference if name == REFERENCE_GRAPH else runtime).load(graph, bundle.graph(name))
+        for name, graph in bundle.manifest.graphs.items()
+    }

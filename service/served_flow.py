@@ -80,6 +80,7 @@ class ServedFlow(Served[Model]):
 
     def __init__(self, model: Model, metrics: ModelMetrics, work: Work) -> None:
         super().__init__(model, metrics, work)
+        self._self_check = work.checker.watch(model)
         self._by_steps: Mapping[int | None, Lanes] = {
             steps: Lanes.of(model, metrics, steps) for steps in _offered(model.manifest)
         }
@@ -182,11 +183,17 @@ class ServedFlow(Served[Model]):
         if self._challenger is None or self.lanes(choice.steps) is not own:
             return await self._evaluate(operation, x, choice)
         out = await self._given(operation, self._challenger.lane, x, choice)
-        return self._challenger.settle(out, alpha)
+        return self._seen(x, choice, self._challenger.settle(out, alpha))
 
     async def _evaluate(self, operation: str, x: Floats, choice: Choice) -> Evaluated:
         lane = self.lanes(choice.steps).evaluate
-        return Evaluated(*await self._given(operation, lane, x, choice))
+        return self._seen(x, choice, Evaluated(*await self._given(operation, lane, x, choice)))
+
+    def _seen(self, x: Floats, choice: Choice, evaluated: Evaluated) -> Evaluated:
+        """The answer, of which a few rows may be checked later."""
+        if self._self_check is not None:
+            self._self_check.saw(x, choice, evaluated)
+        return evaluated
 
     async def _given(self, operation: str, lane: Lane, rows: Floats, choice: Choice) -> Arrays:
         """Answer about rows with their context."""

@@ -7,6 +7,7 @@ import asyncio
 import numpy as np
 
 from service.batcher import Batcher
+from service.checker import Checker
 from service.config import ServiceConfig
 from service.deadline import seconds_left
 from service.errors import ErrorKind, ServiceError
@@ -39,6 +40,7 @@ class Work:
 
     Attributes:
         intake: Room for what requests send.
+        checker: Checks a few of the answers afterwards.
     """
 
     def __init__(self, config: ServiceConfig, metrics: Metrics) -> None:
@@ -51,6 +53,7 @@ class Work:
             config.queue_bytes,
             config.request_timeout_s,
         )
+        self.checker = Checker(config.self_check_every, metrics)
         self._inflight = InFlight()
         self.intake = Intake(config.intake_bytes)
         metrics.intake_bytes.set_function(lambda: float(self.intake.used_bytes))
@@ -99,3 +102,4 @@ class Work:
         while self._inflight.count and asyncio.get_running_loop().time() < deadline:
             await asyncio.sleep(0.01)
         self._batcher.close()
+        self.checker.close()

@@ -17,7 +17,7 @@ from onnx import GraphProto, TensorProto, helper, numpy_helper
 from exported.arrays import write_arrays
 from exported.bundle import Bundle, describe_file, read_bundle, write_bundle
 from exported.golden import pack
-from exported.kinds import FlowManifest
+from exported.kinds import REFERENCE_GRAPH, FlowManifest
 from tests.bundles import (
     COUNT_RANGE,
     COVARIANCE,
@@ -139,6 +139,42 @@ def write_ordered(root: Path, name: str = "ordered", version: int = 1) -> Path:
     document["golden"] |= describe_file("golden.npz", contents["golden.npz"]).model_dump()
     manifest = FlowManifest.model_validate_json(json.dumps(document))
     return write_bundle(root, manifest, contents)
+
+
+def write_referenced(root: Path, name: str = "referenced", version: int = 1) -> Path:
+    """Publish the Gaussian with its log-density in float64 beside it."""
+    with tempfile.TemporaryDirectory() as folder:
+        plain = read_bundle(write_gaussian(Path(folder)))
+    content = _changed(plain, "log_prob", _to_float64)
+    document = json.loads(plain.manifest.model_dump_json())
+    document |= {"name": name, "version": version}
+    graph = json.loads(json.dumps(document["graphs"]["log_prob"]))
+    for output in graph["outputs"]:
+        output["datatype"] = "FP64"
+    graph["artifact"] = describe_file("wide.onnx", content).model_dump()
+    document["graphs"][REFERENCE_GRAPH] = graph
+    golden = {
+        key.replace("log_prob.", f"{REFERENCE_GRAPH}.", 1): value
+        for key, value in plain.golden().items()
+        if key.startswith("log_prob.")
+    }
+    contents = dict(plain.contents) | {"wide.onnx": content}
+    contents["golden.npz"] = write_arrays(dict(plain.golden()) | golden)
+    document["golden"] |= describe_file("golden.npz", contents["golden.npz"]).model_dump()
+    manifest = FlowManifest.model_validate_json(json.dumps(document))
+    return write_bundle(root, manifest, contents)
+
+
+def _to_float64(graph: GraphProto) -> None:
+    for tensor in graph.initializer:
+        value = numpy_helper.to_array(tensor)
+        if value.dtype == np.float32:
+            tensor.CopyFrom(numpy_helper.from_array(value.astype(np.float64), tensor.name))
+    for node in graph.node:
+        node.input[:] = ["wide" if name == "x" else name for name in node.input]
+    _prepend(graph, [helper.make_node("Cast", ["x"], ["wide"], to=TensorProto.DOUBLE)])
+    for output in graph.output:
+        output.type.tensor_type.elem_type = TensorProto.DOUBLE
 
 
 def _to_terms(graph: GraphProto) -> None:

@@ -147,13 +147,14 @@ def describe_graphs(
     rows_type = DATATYPES[columns.dtype().__name__]
     graphs = {}
     for name, spec in specs.items():
+        own_type: DataType = "FP64" if spec.wide else "FP32"
         inputs = [
             _tensor(t, golden[f"{name}.in.{t}"], free=t in spec.samples) for t in spec.inputs
         ]
         outputs = [
             OutputTensor(
                 name=t,
-                datatype=rows_type if t in RAW_ROWS else "FP32",
+                datatype=rows_type if t in RAW_ROWS else own_type,
                 shape=_shape(golden[f"{name}.out.{t}"], free=t in spec.samples),
                 tolerance=tolerances[name, t],
             )
@@ -196,6 +197,7 @@ def _feature(column: Column) -> Feature:
         kind="integer" if column.kind == "integer" else "continuous",
         training_range=(column.low, column.high),
         median=float(np.floor(column.centre)) if column.kind == "integer" else column.centre,
+        deviation=None if column.constant else column.deviation,
         support=(column.low, column.high) if column.constant else support,
         role="constant" if column.constant else "modelled",
     )

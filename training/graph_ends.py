@@ -14,18 +14,21 @@ EXAMPLE_ROWS = 3
 
 
 class FromRows(nn.Module):
-    """Raw rows ``(batch, columns)`` to modelled ones in the model's unit, float32, and log-det.
+    """Raw rows ``(batch, columns)`` to modelled ones in the model's unit, and log-det.
 
     Args:
         columns: Of the table.
-        units: From the user's units, in the type of the raw rows.
+        units: From the user's units, in a type that holds the raw rows.
+        dtype: Of the results.
     """
 
     modelled: Tensor
 
-    def __init__(self, columns: Columns, units: Standardise) -> None:
+    def __init__(
+        self, columns: Columns, units: Standardise, dtype: torch.dtype = torch.float32
+    ) -> None:
         super().__init__()
-        self.units = units
+        self.units, self.dtype = units, dtype
         self.selects = any(column.constant for column in columns.all)
         self.register_buffer("modelled", torch.tensor(columns.modelled_index))
 
@@ -33,14 +36,16 @@ class FromRows(nn.Module):
         """See the class."""
         if self.selects:
             x = torch.index_select(x, 1, self.modelled)
-        scaled, log_det = self.units.encode(x)
-        return scaled.float(), log_det.float()
+        scaled, log_det = self.units.encode(x.to(self.units.scale.dtype))
+        return scaled.to(self.dtype), log_det.to(self.dtype)
 
 
 class ToRows(nn.Module):
     """Modelled rows in the model's unit to raw ones with the constants among them, and log-det.
 
-    Arguments are those of :class:`FromRows`.
+    Args:
+        columns: Of the table.
+        units: From the user's units, in the type of the raw rows.
     """
 
     constants: Tensor
@@ -79,7 +84,9 @@ def example_rows(columns: Columns) -> Tensor:
     return torch.from_numpy(np.repeat(medians, EXAMPLE_ROWS, axis=0))
 
 
-def in_input_type(units: Standardise, columns: Columns) -> Standardise:
-    """The same map in the type of the raw rows."""
-    wide = torch.float64 if columns.needs_float64_input() else torch.float32
+def in_input_type(
+    units: Standardise, columns: Columns, dtype: torch.dtype = torch.float32
+) -> Standardise:
+    """The same map in the type of the raw rows, or in the graph's own where that is wider."""
+    wide = torch.float64 if columns.needs_float64_input() else dtype
     return Standardise(units.centre.to(wide), units.scale.to(wide))

@@ -10,6 +10,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from exported.kinds import REFERENCE_GRAPH
 from training.bases import BaseDensity
 from training.bijections import Bijection, Chain, Standardise
 from training.bijections.continuous import is_continuous, stepped
@@ -29,17 +30,18 @@ class ContextInput(nn.Module):
 
     modelled: Tensor
 
-    def __init__(self, columns: Columns, preprocessing: Chain) -> None:
+    def __init__(self, columns: Columns, preprocessing: Chain, dtype: torch.dtype) -> None:
         super().__init__()
         self.units, self.layers = separated(preprocessing)
-        self.units = in_input_type(self.units, columns)
-        self.layers = folded(self.layers).float()
+        self.units, self.dtype = in_input_type(self.units, columns, dtype), dtype
+        self.layers = folded(self.layers).to(dtype)
         self.register_buffer("modelled", torch.tensor(columns.modelled_index))
 
     def forward(self, context: Tensor) -> Tensor:
         """See the class."""
-        scaled, _ = self.units.encode(torch.index_select(context, 1, self.modelled))
-        return self.layers.encode(scaled.float())[0]
+        modelled = torch.index_select(context, 1, self.modelled)
+        scaled, _ = self.units.encode(modelled.to(self.units.scale.dtype))
+        return self.layers.encode(scaled.to(self.dtype))[0]
 
 
 class LogProbGraph(nn.Module):
@@ -83,11 +85,12 @@ class Parts:
 
     Attributes:
         columns: Of the table.
-        units: From the user's units, in the type of the raw rows.
-        layers: The rest of the map, float32, folded.
-        base: Of the latents, float32.
+        units: From the user's units, in a type that holds the raw rows.
+        layers: The rest of the map, folded.
+        base: Of the latents.
         context: From the raw context to what the layers see; None without.
         example: Of the raw context; none without.
+        dtype: Of layers and base.
     """
 
     columns: Columns
@@ -96,20 +99,22 @@ class Parts:
     base: BaseDensity
     context: ContextInput | None
     example: tuple[Tensor, ...]
+    dtype: torch.dtype
 
     @classmethod
-    def of(cls, density: Flow, prepared: Prepared) -> Parts:
-        """Those of a whole float64 flow on a table."""
+    def of(cls, density: Flow, prepared: Prepared, dtype: torch.dtype) -> Parts:
+        """Those of a whole float64 flow on a table, to be computed in a type."""
         units, layers = separated(density.bijection)
-        given = prepared.context
-        context = ContextInput(given, prepared.context_preprocessing) if given.all else None
+        given, to_layers = prepared.context, prepared.context_preprocessing
+        context = ContextInput(given, to_layers, dtype) if given.all else None
         return cls(
             columns=prepared.columns,
-            units=in_input_type(units, prepared.columns),
-            layers=folded(layers).float(),
-            base=copy.deepcopy(density.base).folded().float(),
+            units=in_input_type(units, prepared.columns, dtype),
+            layers=folded(layers).to(dtype),
+            base=copy.deepcopy(density.base).folded().to(dtype),
             context=context,
             example=(example_rows(given),) if context else (),
+            dtype=dtype,
         )
 
     def spec(
@@ -124,7 +129,16 @@ class Parts:
             outputs=outputs,
             passes=passes,
             options={"steps": torch.tensor(EXAMPLE_STEPS)} if is_continuous(self.layers) else {},
+            wide=self.dtype == torch.float64,
         )
+
+    def log_prob(self) -> GraphSpec:
+        """The graph from rows to their density."""
+        rows = FromRows(self.columns, self.units, self.dtype)
+        module = LogProbGraph(rows, self.layers, self.base, self.context)
+        outputs = "log_prob", "z", "log_det"
+        x = "x", example_rows(self.columns)
+        return self.spec(module, x, outputs, self.layers.passes()[0])
 
 
 def table_graphs(density: Flow, prepared: Prepared) -> dict[str, GraphSpec]:
@@ -134,18 +148,18 @@ def table_graphs(density: Flow, prepared: Prepared) -> dict[str, GraphSpec]:
         density: The whole float64 flow of :func:`training.evaluate.full_flow`.
         prepared: Its data; decides the inputs' types and where constants stand.
     """
-    parts = Parts.of(density, prepared)
+    parts = Parts.of(density, prepared, torch.float32)
     columns, units, layers = parts.columns, parts.units, parts.layers
     encode_passes, decode_passes = layers.passes()
-    x = "x", example_rows(columns)
     z = "z", torch.zeros(EXAMPLE_ROWS, len(columns.modelled))
-    log_prob = LogProbGraph(FromRows(columns, units), layers, parts.base, parts.context)
     decode = DecodeGraph(ToRows(columns, units), layers, parts.context)
     graphs = {
-        "log_prob": parts.spec(log_prob, x, ("log_prob", "z", "log_det"), encode_passes),
+        "log_prob": parts.log_prob(),
         "decode": parts.spec(decode, z, ("x", "log_det"), decode_passes),
+        REFERENCE_GRAPH: Parts.of(density, prepared, torch.float64).log_prob(),
     }
     if density.has_terms():
+        x = "x", example_rows(columns)
         terms = FeatureLogProbGraph(columns, units, layers, parts.base, parts.context)
         graphs["feature_log_prob"] = parts.spec(terms, x, ("feature_log_prob",), encode_passes)
     return graphs

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from exported.accuracy import Accuracy, ErrorSummary
 from exported.base import base_log_prob, base_noise
+from exported.kinds import REFERENCE_GRAPH
 from exported.manifest import Tolerance
+from training import reference
 from training.bijections import Chain
 from training.bijections.continuous import is_continuous
 from training.flow import Flow
@@ -36,6 +38,7 @@ MAX_ROUND_TRIP_ERROR = 0.02
 HEADROOM = 4.0
 RELATIVE_TOLERANCE = 1e-5
 MIN_TOLERANCE = 1e-4
+LEAST_TOLERANCE = Tolerance(absolute=MIN_TOLERANCE, relative=RELATIVE_TOLERANCE)
 NOISE_SEED = 0
 # Quadrature of one- and two-dimensional densities: half width in deviations, points per axis. The
 # points are spread as hyperbolic sines, dense in the middle and reaching into heavy tails.
@@ -91,6 +94,8 @@ def measure(run: Runner, density: Flow, prepared: Prepared) -> Measured:
     _refuse_inaccurate(accuracy, encoded)
     if "feature_log_prob" in asked:
         _refuse_inaccurate_terms(asked["feature_log_prob"])
+    if REFERENCE_GRAPH in asked:
+        reference.refuse_inexact(asked[REFERENCE_GRAPH])
     return Measured(accuracy, _tolerances({**asked, "decode": decoded}, prepared))
 
 
@@ -108,7 +113,10 @@ def _asked(run: Runner, density: Flow, prepared: Prepared) -> dict[str, Answers]
     }
     if density.has_terms():
         inputs["feature_log_prob"] = inputs["log_prob"]
-    return {graph: ask(run, density, prepared, graph, given) for graph, given in inputs.items()}
+    asked = {graph: ask(run, density, prepared, graph, given) for graph, given in inputs.items()}
+    if REFERENCE_GRAPH in run.names:
+        asked[REFERENCE_GRAPH] = reference.answers(run, asked["log_prob"])
+    return asked
 
 
 def _tolerances(
@@ -116,7 +124,11 @@ def _tolerances(
 ) -> dict[tuple[str, str], Tolerance]:
     deviation = np.array([column.deviation for column in prepared.columns.all])
     return {
-        (graph, output): tolerance(answers.error(output), deviation if output == "x" else 1.0)
+        (graph, output): tolerance(
+            answers.error(output),
+            deviation if output == "x" else 1.0,
+            reference.LEAST_TOLERANCE if graph == REFERENCE_GRAPH else LEAST_TOLERANCE,
+        )
         for graph, answers in asked.items()
         for output in answers.got
     }
@@ -242,13 +254,17 @@ def summary(error: NDArray[np.float64]) -> ErrorSummary:
     return ErrorSummary(median=float(median), p999=float(p999), max=float(largest))
 
 
-def tolerance(error: NDArray[np.float64], unit: float | NDArray[np.float64]) -> Tolerance:
+def tolerance(
+    error: NDArray[np.float64],
+    unit: float | NDArray[np.float64],
+    least: Tolerance = LEAST_TOLERANCE,
+) -> Tolerance:
     """What golden rows may differ by, given the errors measured ``(rows, ...)`` and their unit.
 
     Per entry of the last axis, because features differ in unit.
     """
-    absolute = np.maximum(HEADROOM * error.max(axis=0), MIN_TOLERANCE * unit)
+    absolute = np.maximum(HEADROOM * error.max(axis=0), np.asarray(least.absolute) * unit)
     return Tolerance(
         absolute=float(absolute) if absolute.ndim == 0 else tuple(map(float, absolute)),
-        relative=RELATIVE_TOLERANCE,
+        relative=least.relative,
     )

@@ -11,6 +11,8 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from training.onnx_float64 import FLOAT64_OPERATORS
+
 OPSET = 20
 
 
@@ -26,6 +28,7 @@ class GraphSpec:
         passes: Network evaluations that one call costs one after the other.
         options: Names of scalar inputs after those, each with an example.
         samples: Inputs whose second axis is free too.
+        wide: Whether it computes in float64.
     """
 
     module: nn.Module
@@ -35,6 +38,7 @@ class GraphSpec:
     passes: int
     options: Mapping[str, Tensor]
     samples: tuple[str, ...] = ()
+    wide: bool = False
 
 
 def to_onnx(spec: GraphSpec) -> bytes:
@@ -58,6 +62,7 @@ def to_model(spec: GraphSpec) -> onnx.ModelProto:
             output_names=list(spec.outputs),
             dynamic_shapes=shapes | dict.fromkeys(spec.options),
             opset_version=OPSET,
+            custom_translation_table=dict(FLOAT64_OPERATORS) if spec.wide else None,
             dynamo=True,
             external_data=False,
             optimize=True,

@@ -15,9 +15,10 @@ from exported.arrays import write_arrays
 from exported.base import base_noise
 from exported.calibration import Calibration
 from exported.golden import pack, replay
-from exported.kinds import FlowManifest
+from exported.kinds import REFERENCE_GRAPH, FlowManifest
 from exported.manifest import Graph
 from exported.noise import base_uniforms
+from training import reference
 from training.columns import Columns
 from training.describe import Trained, describe, describe_graphs
 from training.graphs import table_graphs
@@ -83,8 +84,9 @@ def publish(trained: Trained, root: Path) -> tuple[Path, FlowManifest]:
 
 def _export(trained: Trained) -> Exported:
     specs = table_graphs(trained.density, trained.prepared)
-    contents = {f"{name}.onnx": to_onnx(spec) for name, spec in specs.items()}
-    run = Runner({name: contents[f"{name}.onnx"] for name in specs})
+    exported = reference.runnable({name: to_onnx(spec) for name, spec in specs.items()})
+    contents = {f"{name}.onnx": content for name, content in exported.items()}
+    run = Runner(exported)
     steps = choose_steps(run, trained.density, trained.prepared)
     if steps is not None:
         # From here on all is measured and described at the default.
@@ -97,7 +99,11 @@ def _export(trained: Trained) -> Exported:
     contents["golden.npz"] = write_arrays(golden)
     contents["calibration.npz"] = write_arrays({"log_prob": calibration.scores})
     graphs = describe_graphs(
-        specs, contents, golden, measured.tolerances, trained.prepared.columns
+        {name: specs[name] for name in exported},
+        contents,
+        golden,
+        measured.tolerances,
+        trained.prepared.columns,
     )
     return Exported(contents, graphs, measured.accuracy, steps, trained, calibration, golden, run)
 
@@ -115,6 +121,8 @@ def _golden(run: Runner, trained: Trained) -> dict[str, NDArray[np.generic]]:
     answers = [ask(run, trained.density, prepared, "log_prob", inputs), decoded]
     if trained.density.has_terms():
         answers.append(ask(run, trained.density, prepared, "feature_log_prob", inputs))
+    if REFERENCE_GRAPH in run.names:
+        answers.append(reference.answers(run, answers[0]))
     golden: dict[str, NDArray[np.generic]] = {}
     for asked in answers:
         golden |= pack(asked.graph, asked.inputs, asked.truth)

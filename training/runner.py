@@ -20,11 +20,14 @@ from training.prepared import Prepared
 
 
 class Runner:
-    """Runs exported graphs as the service does: one thread, float32.
+    """Runs exported graphs as the service does: one thread, each in its own precision.
 
     Args:
         graphs: ONNX bytes by name.
         steps: Of graphs with a solver, where a call does not choose.
+
+    Attributes:
+        names: Of the graphs.
     """
 
     def __init__(self, graphs: Mapping[str, bytes], steps: int | None = None) -> None:
@@ -32,6 +35,7 @@ class Runner:
         options = ort.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
+        self.names = tuple(graphs)
         self._sessions = {
             name: ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
             for name, content in graphs.items()

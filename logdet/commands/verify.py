@@ -75,11 +75,11 @@ def _named(folder: Path) -> Iterator[None]:
 
 def _compare(bundle: Bundle, runtime: Runtime) -> list[Replayed]:
     from exported.golden import compare
+    from service.loaded import open_sessions
     from service.support import refuse_unsupported
 
     refuse_unsupported(bundle.manifest)
-    graphs = bundle.manifest.graphs
-    sessions = {name: runtime.load(graph, bundle.graph(name)) for name, graph in graphs.items()}
+    sessions = open_sessions(bundle, runtime)
     bundle.calibration()  # refused here if its scores are not as described
     return compare(
         bundle.manifest, bundle.golden(), lambda name, inputs: sessions[name].replay(inputs)

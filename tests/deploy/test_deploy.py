@@ -16,7 +16,10 @@ import pytest
 import yaml
 
 from service.config import ServiceConfig
+from service.metrics import Metrics
 from service.ray_profile import CLUSTER
+from service.selfcheck_bounds import Bounds
+from service.selfcheck_metrics import SelfCheckSeries
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -146,6 +149,28 @@ def test_prometheus_scrapes_the_service_once(compose: Any) -> None:
     assert "logdet" in compose["services"]
 
 
+def test_prometheus_finds_its_rules_where_the_compose_file_puts_them(compose: Any) -> None:
+    (name,) = read_yaml(DEPLOY / "prometheus.yml")["rule_files"]
+    assert (
+        f"./deploy/{name}:/etc/prometheus/{name}:ro"
+        in compose["services"]["prometheus"]["volumes"]
+    )
+
+
+def test_alerts_ask_for_series_that_there_are() -> None:
+    metrics = Metrics("0")
+    series = SelfCheckSeries("0", metrics.registry)
+    series.model(("m", "1"), Bounds(-1.0, 1.0, {"log_prob": 1.0, "round_trip": 1.0}))
+    page = metrics.snapshot()
+    for rule in read_yaml(DEPLOY / "alerts.yml")["groups"][0]["rules"]:
+        asked = re.findall(r'(logdet_\w+)\{result=~?"([\w|]+)"\}', rule["expr"])
+        assert len(asked) == rule["expr"].count("logdet_")
+        for name, results in asked:
+            for result in results.split("|"):
+                labels = f'model="m",replica="0",result="{result}",version="1"'
+                assert f"{name}{{{labels}}} 0.0" in page
+
+
 def test_the_image_copies_only_what_exists_and_neither_torch_nor_training(
     dockerfile: str,
 ) -> None:
@@ -196,10 +221,11 @@ def test_direct_dependencies_are_pinned_alike_in_both_files(constraints: dict[st
     "command",
     [
         ["promtool", "check", "config", str(DEPLOY / "prometheus.yml")],
+        ["promtool", "test", "rules", str(Path(__file__).with_name("alerts.test.yml"))],
         ["hadolint", str(DEPLOY / "Dockerfile")],
         ["docker", "compose", "-f", str(ROOT / "docker-compose.yml"), "config", "-q"],
     ],
-    ids=["promtool", "hadolint", "compose"],
+    ids=["promtool", "alerts", "hadolint", "compose"],
 )
 def test_the_tools_accept_their_files(command: list[str]) -> None:
     tool = command[0]

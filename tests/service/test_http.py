@@ -140,7 +140,7 @@ def test_what_is_refused_is_counted_by_its_reason(core: Core) -> None:
         assert value("logdet_rejected_total", {"replica": "0", "reason": reason}) == 1
     unknown = {"model": "", "version": "", "method": "score", "protocol": "http", "code": "404"}
     assert value("logdet_requests_total", {"replica": "0"} | unknown) == 1
-    assert "drop" not in core.metrics.snapshot()
+    assert "; drop" not in core.metrics.snapshot()
 
 
 def test_a_service_that_is_stopping_says_so(core: Core) -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from exported.kinds import REFERENCE_GRAPH
 from training import masked
 from training.bijections import Affine, Autoregressive, Chain
 from training.flow import folded
@@ -24,7 +25,8 @@ LIMIT_LOAD_S = 0.5
 @pytest.mark.parametrize("family", FAMILIES)
 def test_graphs_at_default_sizes_are_small_and_load_at_once(family: str) -> None:
     for name, content in family_graphs(family):
-        assert len(content) <= LIMIT_BYTES, name
+        # Weights of float64 are twice as long.
+        assert len(content) <= LIMIT_BYTES * (1 + (name == REFERENCE_GRAPH)), name
         assert load_s(content) <= LIMIT_LOAD_S, name
 
 

@@ -84,7 +84,7 @@ def x_dtype(made: Made) -> str:
 
 def test_golden_rows_replay_from_the_written_bundle(made: Made) -> None:
     worst = replay(made.bundle.manifest, made.bundle.golden(), made.graphs)
-    assert {r.graph for r in worst} == {"log_prob", "decode"}
+    assert {r.graph for r in worst} == {"log_prob", "log_prob_float64", "decode"}
 
 
 @pytest.mark.parametrize("batch", BATCHES)
@@ -123,6 +123,11 @@ def test_decoded_rows_keep_constants_and_density(made: Made) -> None:
 def test_manifest_says_what_was_decided(made: Made) -> None:
     manifest = made.bundle.manifest
     kinds: Mapping[str, str] = {f.name: f.kind for f in manifest.features}
+    train = made.run.prepared.split.train.rows
+    for feature, values in zip(manifest.features, train.T, strict=True):
+        cell = 1 / 12 if feature.kind == "integer" else 0.0
+        expected = None if feature.role == "constant" else np.sqrt(values.var() + cell)
+        assert feature.deviation == pytest.approx(expected)
     if manifest.name == "mixed":
         assert kinds["count"] == kinds["site"] == "integer"
         assert manifest.features[1].role == "constant"

@@ -22,6 +22,7 @@ from training.layers import Sizes
 from training.onnx_export import to_onnx
 from training.prepared import Prepared, prepare
 from training.recipes import FAMILIES, Recipe
+from training.reference import runnable
 from training.runner import Runner
 from training.table import Image, Table
 from training.tables.decoding import FORMS, decode_graph
@@ -44,8 +45,8 @@ def family_graphs(family: str) -> Iterator[tuple[str, bytes]]:
     prepared = _prepared(recipe, SIDES if family == "glow" else None)
     sizes = Sizes(FEATURES, image=prepared.image)
     flow = build_flow(recipe.flow(), sizes, torch.Generator().manual_seed(0))
-    for name, spec in table_graphs(full_flow(flow, prepared), prepared).items():
-        yield name, to_onnx(spec)
+    specs = table_graphs(full_flow(flow, prepared), prepared)
+    yield from runnable({name: to_onnx(spec) for name, spec in specs.items()}).items()
 
 
 def _prepared(recipe: Recipe, image: Image | None) -> Prepared:
