@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import gc
 import logging
 import os
 import signal
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 import uvloop
 
+from service import collector
 from service.banner import announce
 from service.config import ServiceConfig
 from service.core import Core
@@ -51,7 +51,7 @@ async def _serve(config: ServiceConfig, listener: socket.socket) -> None:
     core = Core(config)
     await core.start()
     rpc = await _answer_grpc(core)
-    gc.freeze()  # what was loaded stays: the collector need not look at it again
+    collector.settle()
     server = _Server(_settings(config, build_app(core)), rpc)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -15,6 +15,7 @@ from ray.serve._private import replica as serve_replica
 from ray.serve.exceptions import RayServeException
 
 import service
+from service import collector
 from service.config import ServiceConfig
 from service.core import Core
 from service.errors import ErrorKind, ServiceError
@@ -59,6 +60,7 @@ class Density:
         self._app = Drainable(app)
         self._following = self._core.follow()
         self._grpc = await _answer_grpc(self._core, scrape.page, self._change_all)
+        collector.settle()
 
     def __serve_build_asgi_app__(self) -> Drainable:
         return self._app

@@ -10,21 +10,19 @@ import orjson
 from numpy.typing import NDArray
 
 from service.errors import invalid
-from service.http.parsing import loads
+from service.http.oip.header import TensorHeader, read_header
 from service.oip import tensors
 from service.oip.messages import (
     InferAnswer,
     InferRequest,
     InputTensor,
     OutputTensor,
-    Parameters,
     TensorSpec,
 )
 
 HEADER_LENGTH = "inference-header-content-length"
 _MAX_DIGITS = 12
 _NOTHING: Mapping[str, bool] = MappingProxyType({})
-_PLAIN = frozenset({bool, int, float, str})
 CheckRows = Callable[[Sequence[object]], None]
 Json = dict[str, Any]
 
@@ -68,19 +66,14 @@ def read_body(
             "expected a JSON object as body, got something else; raw values need the header "
             f"{HEADER_LENGTH}, which is 0 where there is nothing else"
         )
-    content = json_object(loads(body[:length]), "the request")
-    parameters = _parameters(content, "the request", "")
-    raw = _Raw(memoryview(body)[length:], check_rows)
-    inputs = tuple(_input(entry, raw) for entry in _entries(content, "inputs"))
+    told = read_header(body[:length], has_values_behind=length < len(body))
+    raw = _Raw(memoryview(body)[length:])
+    for tensor in told.inputs:
+        check_rows(tensor.shape)
+    inputs = tuple(_input(tensor, raw) for tensor in told.inputs)
     raw.end()
-    outputs = [] if content.get("outputs") in (None, []) else _entries(content, "outputs")
-    names = tuple(_text(entry, "name", "an output") for entry in outputs)
-    identity = content.get("id", "")
-    if not isinstance(identity, str):
-        raise invalid("expected 'id' of the request to be text")
-    request = InferRequest(model, version, inputs, names, parameters, identity)
-    binary = dict(_wishes(names, outputs))
-    return Asked(request, binary, parameters.get("binary_data_output") is True)
+    request = InferRequest(model, version, inputs, told.outputs, told.parameters, told.id)
+    return Asked(request, told.binary, told.parameters.get("binary_data_output") is True)
 
 
 def read_raw(model: str, version: str, body: bytes, inputs: tuple[TensorSpec, ...]) -> Asked:
@@ -130,11 +123,10 @@ def write_body(answer: InferAnswer, asked: Asked) -> tuple[bytes, int | None]:
 
 
 class _Raw:
-    """The bytes behind the JSON, taken from the front, and how many rows a tensor may have."""
+    """The bytes behind the JSON, taken from the front."""
 
-    def __init__(self, data: memoryview, check_rows: CheckRows) -> None:
+    def __init__(self, data: memoryview) -> None:
         self._data = data
-        self.check_rows = check_rows
 
     def take(self, name: str, size: int) -> memoryview:
         if size > self._data.nbytes:
@@ -148,77 +140,13 @@ class _Raw:
             raise invalid(f"unexpected additional input data: {self._data.nbytes} bytes")
 
 
-def _input(entry: Json, raw: _Raw) -> InputTensor:
-    name = _text(entry, "name", "an input")
-    datatype = _text(entry, "datatype", "an input")
-    shape = entry.get("shape")
-    if not isinstance(shape, list):
-        raise invalid(f"expected 'shape' of input {name[:64]!r} as a list of sizes")
-    raw.check_rows(shape)
-    parameters = _parameters(entry, "input", name)
-    tensors.refuse_parameters(name, parameters)
-    size = parameters.get("binary_data_size")
-    if (size is None) == ("data" not in entry):
-        raise invalid(
-            f"expected input {name[:64]!r} with either 'data' or the parameter "
-            f"'binary_data_size', got {'neither' if size is None else 'both'}"
-        )
+def _input(told: TensorHeader, raw: _Raw) -> InputTensor:
+    name, datatype, shape, size, values = told
     if size is None:
-        array = tensors.from_values(name, datatype, shape, entry["data"])
+        array = tensors.from_values(name, datatype, shape, values)
     else:
-        array = _from_raw(name, datatype, shape, raw, size)
+        array = tensors.from_bytes(name, datatype, shape, raw.take(name, size))
     return InputTensor(name, datatype, array)
-
-
-def _from_raw(name: str, datatype: str, shape: list[Any], raw: _Raw, size: object) -> NDArray[Any]:
-    if type(size) is not int or size < 0:
-        raise invalid(f"expected 'binary_data_size' of {name[:64]!r} as a number of bytes")
-    return tensors.from_bytes(name, datatype, shape, raw.take(name, size))
-
-
-def _wishes(names: tuple[str, ...], outputs: list[Json]) -> list[tuple[str, bool]]:
-    wishes = []
-    for name, entry in zip(names, outputs, strict=True):
-        parameters = _parameters(entry, "output", name)
-        tensors.refuse_parameters(name, parameters)
-        if (wish := parameters.get("binary_data")) is not None:
-            wishes.append((name, wish is True))
-    return wishes
-
-
-def _entries(content: Json, field_name: str) -> list[Json]:
-    value = content.get(field_name)
-    if not isinstance(value, list) or not value:
-        raise invalid(f"expected {field_name!r} as a list of tensors")
-    return [json_object(entry, f"an entry of {field_name!r}") for entry in value]
-
-
-def _parameters(content: Json, what: str, name: str) -> Parameters:
-    value = content.get("parameters")
-    if value is None:
-        return {}
-    if not isinstance(value, dict) or not _PLAIN.issuperset(map(type, value.values())):
-        whose = f"{what} {name[:64]!r}" if name else what
-        raise invalid(f"expected 'parameters' of {whose} as an object of plain values")
-    return value
-
-
-def json_object(value: object, what: str) -> Json:
-    """A value that must be an object.
-
-    Raises:
-        ServiceError: ``invalid_input`` if it is something else.
-    """
-    if not isinstance(value, dict):
-        raise invalid(f"expected {what} to be a JSON object")
-    return value
-
-
-def _text(content: Json, field_name: str, what: str) -> str:
-    value = content.get(field_name)
-    if not isinstance(value, str):
-        raise invalid(f"expected {field_name!r} of {what} as text")
-    return value
 
 
 def _length(text: str, most: int) -> int:

@@ -17,11 +17,11 @@ from service.http.headers import header
 from service.http.oip.body import (
     HEADER_LENGTH,
     Asked,
-    json_object,
     read_body,
     read_raw,
     write_body,
 )
+from service.http.oip.header import json_object
 from service.http.operations import COUNTED, json_response
 from service.http.parsing import loads
 from service.http.parsing import read_body as read_bytes
