@@ -34,6 +34,11 @@ class ServiceConfig(BaseModel):
         follow_s: Seconds between looks at the folder for versions that are new, changed or gone;
             0 never looks again.
         allow_loading: Whether requests may load and unload models.
+        tokens_file: File of the tokens that requests must show; see :mod:`service.tokens`.
+        allow_anonymous: Whether everybody may ask who can reach a host that is not loopback.
+        tls_cert: File of the certificate and those that it rests on (PEM); then HTTP and gRPC are
+            spoken over TLS.
+        tls_key: File of its private key (PEM).
         provider: ``cuda`` refuses to start where CUDA is not really in use; ``auto`` reports what
             it chose.
         gpu_mem_limit_bytes: Size of onnxruntime's arena on the GPU; None leaves it unbounded.
@@ -41,9 +46,12 @@ class ServiceConfig(BaseModel):
         chunk_rows: Rows of one run; larger requests are cut so that others get their turn.
         limit_body_bytes: Largest request body, also after decompression.
         limit_rows: Most rows of one request.
+        limit_token_rate: Requests a second, and at once, with the tokens of one name, in each
+            replica; None sets no limit.
         queue_rows: Rows admitted and not answered over which new requests are refused.
         queue_bytes: The same in bytes of input.
-        request_timeout_s: Seconds after which a request is given up.
+        request_timeout_s: Seconds after which a request is given up, and in which it must have
+            arrived.
         drain_timeout_s: Seconds that a stop waits for requests in flight.
     """
 
@@ -56,12 +64,17 @@ class ServiceConfig(BaseModel):
     grpc_port: int | None = Field(default=None, ge=0, le=65535)
     follow_s: float = Field(default=5.0, ge=0, allow_inf_nan=False)
     allow_loading: bool = False
+    tokens_file: Path | None = None
+    allow_anonymous: bool = False
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
     provider: Literal["auto", "cpu", "cuda"] = "auto"
     gpu_mem_limit_bytes: int | None = Field(default=None, ge=2**20)
     sessions: int = Field(default_factory=default_sessions, ge=1, le=64)
     chunk_rows: int = Field(default=1024, ge=1)
     limit_body_bytes: int = Field(default=64 * 2**20, ge=1)
     limit_rows: int = Field(default=262_144, ge=1)
+    limit_token_rate: float | None = Field(default=None, ge=1, allow_inf_nan=False)
     queue_rows: int = Field(default=1_048_576, ge=1)
     queue_bytes: int = Field(default=256 * 2**20, ge=1)
     request_timeout_s: float = Field(default=30.0, gt=0, allow_inf_nan=False)

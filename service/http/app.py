@@ -17,6 +17,7 @@ from service.errors import ErrorKind, ServiceError
 from service.http import docs
 from service.http.catalogue import Pages
 from service.http.deadline import allowed_seconds, header
+from service.http.door import admit
 from service.http.errors import error_response, refusal, unimplemented
 from service.http.kinds import OPERATIONS
 from service.http.oip.routes import PREFIX, PROTOCOL, OpenInference
@@ -63,6 +64,7 @@ class App:
             scope["path"] = scope["path"].rstrip("/")  # which that protocol leaves open
         answer = _Answering(send, _request_id(scope))
         try:
+            admit(self._core.door, scope)
             async with within(allowed_seconds(scope)):
                 await self._router(scope, receive, answer)
         except ClientDisconnect:
@@ -116,7 +118,12 @@ class App:
         catalogue = self._core.catalogue
         if self._described is None or self._described[0] is not catalogue:
             manifests = [model.manifest for model in catalogue.all()]
-            self._described = catalogue, json_response(document(own_version(), manifests))
+            self._described = (
+                catalogue,
+                json_response(
+                    document(own_version(), manifests, guarded=self._core.door.is_guarded)
+                ),
+            )
         return self._described[1]
 
 

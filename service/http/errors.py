@@ -65,6 +65,8 @@ def error_response(error: ServiceError) -> Response:
     status, headers = STATUS[error.kind], dict[str, str]()
     if isinstance(error, HttpError):
         status, headers = error.status, dict(error.headers)
+    if error.kind is ErrorKind.UNAUTHORIZED:
+        headers["www-authenticate"] = "Bearer"
     if error.kind in _RETRYABLE:
         headers["retry-after"] = str(RETRY_AFTER_S)
     body = orjson.dumps({"error": error.message, "kind": error.kind.value})
