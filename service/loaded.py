@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from exported import golden
 from exported.bundle import Bundle
 from exported.calibration import Calibration
+from exported.graphs import check_graph
 from exported.manifest import Manifest
 from service.errors import invalid
 from service.results import Decision, Floats
@@ -92,6 +93,8 @@ def open_graphs(bundle: Bundle, runtime: Runtime) -> Mapping[str, Sessions]:
     """
     manifest = bundle.manifest
     refuse_unsupported(manifest)
+    for name, graph in manifest.graphs.items():
+        check_graph(graph.artifact.file, bundle.graph(name), graph.options)
     rows = bundle.golden()
     graphs = {n: runtime.load(graph, bundle.graph(n)) for n, graph in manifest.graphs.items()}
     for _ in range(runtime.sessions):  # sessions take turns, so each one replays and is warm

@@ -11,6 +11,8 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from exported.graphs import check_graph
+
 OPSET = 20
 
 
@@ -38,8 +40,13 @@ class GraphSpec:
 
 
 def to_onnx(spec: GraphSpec) -> bytes:
-    """Export a graph with a free batch axis and nothing in it but operators and weights."""
+    """Export a graph with a free batch axis and nothing in it but operators and weights.
+
+    Raises:
+        BundleInvalidError: If no reader of bundles would take it.
+    """
     content: bytes = to_model(spec).SerializeToString()
+    check_graph("the exported graph", content, spec.options)
     return content
 
 
