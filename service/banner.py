@@ -9,7 +9,7 @@ from exported.manifest import Manifest
 from service.config import ServiceConfig
 from service.examples import curl
 
-_EVERY_INTERFACE = ("0.0.0.0", "::")  # noqa: S104 - compared with, never bound
+_EVERY_INTERFACE = ("0.0.0.0", "::")  # noqa: S104 - compared with # nosec B104
 
 
 def announce(config: ServiceConfig, manifests: Sequence[Manifest], *notes: str) -> None:

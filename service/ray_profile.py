@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-EVERY_INTERFACE = "0.0.0.0"  # noqa: S104 - chosen by the user, never a default
+EVERY_INTERFACE = "0.0.0.0"  # noqa: S104 - chosen by the user, never a default # nosec B104
 BASE = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_SERVE_LOG_CLIENT_ADDRESS": "0",
