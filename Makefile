@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.setup-done
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check format test test-serve test-contract test-slow serve serve-ray bundle \
+.PHONY: help setup check audit sbom format test test-serve test-contract test-slow serve serve-ray bundle \
 	compare toy-table density-table tails-table graph-table inference-table bound-table \
 	outlier-table clean
 
@@ -26,12 +26,19 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $(STAMP)
 	@echo "ready: make serve, or source $(VENV)/bin/activate and logdet --help"
 
-check: setup ## Format, lint, types, import rules
+check: setup ## Format, lint, types, import rules, risky calls
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m service.grpc.generate --check
+	$(BIN)/python -m bandit -q -c pyproject.toml -r exported service logdet training
+
+audit: setup ## Look the pinned packages up among known vulnerabilities
+	@PYTHON=$(BIN)/python .ci/audit
+
+sbom: setup ## What a service is made of (CycloneDX), into dist/sbom.json
+	$(BIN)/python .ci/sbom.py
 
 format: setup ## Apply the formatter and the safe fixes
 	$(BIN)/ruff format .

@@ -9,7 +9,7 @@ from exported.manifest import Manifest
 from service.config import ServiceConfig
 from service.examples import curl
 
-_EVERY_INTERFACE = ("0.0.0.0", "::")  # noqa: S104 - compared with, never bound
+_EVERY_INTERFACE = ("0.0.0.0", "::")  # noqa: S104 - compared with # nosec B104
 
 
 def announce(config: ServiceConfig, manifests: Sequence[Manifest], *notes: str) -> None:
@@ -20,7 +20,7 @@ def announce(config: ServiceConfig, manifests: Sequence[Manifest], *notes: str) 
         manifests: Of every model, at least one.
         notes: Further lines.
     """
-    url = address(config.host, config.port)
+    url = address(config)
     shortest = min(manifests, key=lambda manifest: len(manifest.features))
     listed = ", ".join(f"{manifest.name}/{manifest.version}" for manifest in manifests)
     lines = (
@@ -29,15 +29,16 @@ def announce(config: ServiceConfig, manifests: Sequence[Manifest], *notes: str) 
         *notes,
         f"models: {listed}",
         "try:",
-        f"  {curl(shortest, url)}",
+        f"  {curl(shortest, url, with_token=config.tokens_file is not None)}",
     )
     sys.stdout.write("\n".join(lines) + "\n")
     sys.stdout.flush()
 
 
-def address(host: str, port: int) -> str:
+def address(config: ServiceConfig) -> str:
     """The service's URL, as this machine can reach it."""
-    return f"http://{_reached(host, port)}"
+    scheme = "http" if config.tls_cert is None else "https"
+    return f"{scheme}://{_reached(config.host, config.port)}"
 
 
 def _of_grpc(config: ServiceConfig) -> list[str]:

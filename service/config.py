@@ -59,6 +59,11 @@ class ServiceConfig(BaseModel):
         allow_loading: Whether requests may load and unload models, and say which version answers.
         serve: Which version of a name answers requests that name none, and which is compared with
             it, by name: ``latest``, ``3`` or ``3:4``; a file ``NAME/serving.json`` prevails.
+        tokens_file: File of the tokens that requests must show; see :mod:`service.tokens`.
+        allow_anonymous: Whether everybody may ask who can reach a host that is not loopback.
+        tls_cert: File of the certificate and those that it rests on (PEM); then HTTP and gRPC are
+            spoken over TLS.
+        tls_key: File of its private key (PEM).
         provider: ``cuda`` refuses to start where CUDA is not really in use; ``auto`` reports what
             it chose.
         gpu_mem_limit_bytes: Size of onnxruntime's arena on the GPU; None leaves it unbounded.
@@ -68,9 +73,12 @@ class ServiceConfig(BaseModel):
         intake_bytes: Bodies of all requests that are being read and answered over which new ones
             are refused.
         limit_rows: Most rows of one request.
+        limit_token_rate: Requests a second, and at once, with the tokens of one name, in each
+            replica; None sets no limit.
         queue_rows: Rows admitted and not answered over which new requests are refused.
         queue_bytes: The same in bytes of input.
-        request_timeout_s: Seconds after which a request is given up.
+        request_timeout_s: Seconds after which a request is given up, and in which it must have
+            arrived.
         drain_timeout_s: Seconds that a stop waits for requests in flight.
         self_check_every: Ordinary rows for one whose answer is checked afterwards; 0 checks none.
     """
@@ -85,6 +93,10 @@ class ServiceConfig(BaseModel):
     follow_s: float = Field(default=5.0, ge=0, allow_inf_nan=False)
     allow_loading: bool = False
     serve: Annotated[dict[str, str], BeforeValidator(policies)] = Field(default_factory=dict)
+    tokens_file: Path | None = None
+    allow_anonymous: bool = False
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
     provider: Literal["auto", "cpu", "cuda"] = "auto"
     gpu_mem_limit_bytes: int | None = Field(default=None, ge=2**20)
     sessions: int = Field(default_factory=default_sessions, ge=1, le=64)
@@ -92,6 +104,7 @@ class ServiceConfig(BaseModel):
     limit_body_bytes: int = Field(default=64 * 2**20, ge=1)
     intake_bytes: int = Field(default=256 * 2**20, ge=1)
     limit_rows: int = Field(default=262_144, ge=1)
+    limit_token_rate: float | None = Field(default=None, ge=1, allow_inf_nan=False)
     queue_rows: int = Field(default=1_048_576, ge=1)
     queue_bytes: int = Field(default=256 * 2**20, ge=1)
     request_timeout_s: float = Field(default=30.0, gt=0, allow_inf_nan=False)

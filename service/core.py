@@ -10,6 +10,7 @@ import asyncio
 
 from service.catalogue import Catalogue
 from service.config import ServiceConfig
+from service.door import Door
 from service.errors import ErrorKind, ServiceError
 from service.metrics import Metrics
 from service.policies import Policies
@@ -28,11 +29,15 @@ class Core:
     Args:
         config: Settings.
         replica: Name of this replica in metrics.
+
+    Raises:
+        StartError: If the settings do not say who may ask.
     """
 
     def __init__(self, config: ServiceConfig, replica: str = "0") -> None:
         self.config = config
         self.metrics = Metrics(replica)
+        self.door = Door.of(config, self.metrics)
         self.catalogue = Catalogue()
         self.metrics.registry.register(Standing(replica, lambda: self.catalogue.routes))
         self.work = Work(config, self.metrics)

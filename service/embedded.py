@@ -23,7 +23,8 @@ from service.core import Core
 from service.errors import StartError
 from service.grpc.port import settled
 from service.http.app import App, build_app
-from service.one_write import OneWriteProtocol
+from service.http.protocol import BoundedProtocol
+from service.tls import speaks_tls
 
 if TYPE_CHECKING:
     from service.grpc.server import GrpcServer
@@ -35,7 +36,8 @@ def serve(config: ServiceConfig) -> None:
     """Serve until SIGTERM or SIGINT; requests in flight are finished before this returns.
 
     Raises:
-        StartError: If the address is taken, or there is nothing to serve.
+        StartError: If the address is taken, there is nothing to serve, or the settings do not say
+            who may ask.
     """
     logging.basicConfig(
         level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s"
@@ -49,6 +51,7 @@ def serve(config: ServiceConfig) -> None:
 
 async def _serve(config: ServiceConfig, listener: socket.socket) -> None:
     core = Core(config)
+    speaks_tls(config)  # refuses a certificate that does not fit before anything is loaded
     await core.start()
     rpc = await _answer_grpc(core)
     collector.settle()
@@ -79,7 +82,7 @@ async def _answer_grpc(core: Core) -> GrpcServer | None:
 def _settings(config: ServiceConfig, app: App) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http=OneWriteProtocol,
+        http=BoundedProtocol.within(config.request_timeout_s),
         ws="none",
         lifespan="off",
         log_config=None,
@@ -89,6 +92,8 @@ def _settings(config: ServiceConfig, app: App) -> uvicorn.Config:
         proxy_headers=False,
         backlog=BACKLOG,
         timeout_graceful_shutdown=int(config.drain_timeout_s) + 1,
+        ssl_certfile=config.tls_cert,
+        ssl_keyfile=config.tls_key,
     )
 
 

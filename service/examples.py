@@ -36,13 +36,14 @@ def bodies(manifest: Manifest) -> dict[str, dict[str, Any]]:
     return {name: body | given for name, body in known.items() if name in manifest.operations}
 
 
-def curl(manifest: Manifest, address: str) -> str:
-    """One command to paste into a shell."""
+def curl(manifest: Manifest, address: str, *, with_token: bool = False) -> str:
+    """One command to paste into a shell, with a token that the shell knows."""
     examples = bodies(manifest)
     operation = "score" if "score" in examples else next(iter(examples))
     body = json.dumps(examples[operation])
     url = f"{address}/v1/models/{manifest.name}/{operation}"
-    return f"curl -s {url} -H 'content-type: application/json' -d '{body}'"
+    token = ' -H "authorization: Bearer $LOGDET_TOKEN"' if with_token else ""
+    return f"curl -s {url}{token} -H 'content-type: application/json' -d '{body}'"
 
 
 def _questions(manifest: Manifest) -> list[dict[str, Any]]:

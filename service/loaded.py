@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from exported import golden
 from exported.bundle import Bundle
 from exported.calibration import Calibration
+from exported.graphs import check_graph
 from exported.kinds import REFERENCE_GRAPH
 from exported.manifest import Manifest
 from service.errors import invalid
@@ -97,6 +98,8 @@ def open_graphs(bundle: Bundle, runtime: Runtime) -> Mapping[str, Sessions]:
     """
     manifest = bundle.manifest
     refuse_unsupported(manifest)
+    for name, graph in manifest.graphs.items():
+        check_graph(graph.artifact.file, bundle.graph(name), graph.options)
     rows = bundle.golden()
     graphs = open_sessions(bundle, runtime)
     for _ in range(runtime.sessions):  # sessions take turns, so each one replays and is warm

@@ -88,6 +88,10 @@ class Metrics:
         """Count a request refused for one of the error kinds."""
         self._rejected.labels(self.replica, reason).inc()
 
+    def asked(self, name: str, outcome: str) -> None:
+        """Count a request by the name of its token; ``admitted`` or ``rate_limited``."""
+        self._asked.labels(self.replica, name, outcome).inc()
+
     def loaded(self, seconds: float, result: str) -> None:
         """Count an attempt to load a bundle; ``result`` is ``ok`` or ``refused``."""
         self._load_seconds.observe(seconds)
@@ -151,6 +155,9 @@ class Metrics:
         self._durations = lru_cache(4096)(lambda *values: seconds.labels(self.replica, *values))
         self._last_request = lru_cache(1024)(lambda *values: last.labels(self.replica, *values))
         self._rejected = self._counter("rejected", "Refused requests by error kind.", "reason")
+        self._asked = self._counter(
+            "token_requests", "Requests by the name of their token.", "token", "outcome"
+        )
         self.cancelled = self._counter(
             "cancelled", "Requests given up: the client went away, or its time was over."
         ).labels(self.replica)

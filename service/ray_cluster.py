@@ -50,7 +50,7 @@ def _own_ray(config: ServiceConfig, replicas: int) -> Iterator[None]:
     # /tmp, because a Unix socket's path may have 107 bytes at most.
     with tempfile.TemporaryDirectory(
         prefix="logdet-",
-        dir="/tmp",
+        dir="/tmp",  # nosec B108
         ignore_cleanup_errors=True,
     ) as folder:
         ray.init(

@@ -15,9 +15,11 @@ from typing import Any
 
 from exported.bundle import names
 from service.config import ServiceConfig
+from service.door import refuse_undecided, tokens_of
 from service.errors import StartError
 from service.grpc.port import reserve, settled
 from service.ray_profile import EVERY_INTERFACE, HAPROXY_PORTS, environment
+from service.tls import refuse_tls
 
 
 def serve(config: ServiceConfig, replicas: int, num_gpus: float) -> None:
@@ -32,13 +34,17 @@ def serve(config: ServiceConfig, replicas: int, num_gpus: float) -> None:
     Raises:
         StartError: If the service cannot start.
     """
-    if not names(config.bundles):  # the commonest mistake, found before ten seconds of starting
+    # The commonest mistakes, found before ten seconds of starting.
+    refuse_tls(config)
+    tokens_of(config)
+    if not names(config.bundles):
         raise StartError(f"nothing to serve: there are no bundles under {config.bundles}")
     settings = settled(config).model_copy(
         update={
             "port": _free(config),
             "sessions": _sessions(config, replicas),
             "bundles": config.bundles.absolute(),  # a link is followed to wherever it leads then
+            "tokens_file": config.tokens_file and config.tokens_file.resolve(),
         }
     )
     os.environ.update(environment(settings.host, secrets.token_hex(32), os.environ))
@@ -54,11 +60,18 @@ def build(args: dict[str, Any]) -> Any:  # noqa: ANN401
     Args:
         args: Fields of :class:`service.config.ServiceConfig`; replicas and their resources are the
             cluster configuration's to set. gRPC is answered where ``grpc_port`` is named: each
-            replica listens there, and those of one machine share it.
+            replica listens there, and those of one machine share it. They say who may ask:
+            ``tokens_file``, a path on every node, or ``allow_anonymous``.
+
+    Raises:
+        StartError: If they do not.
     """
     from service.ray_replica import application
 
-    return application(ServiceConfig.model_validate({"host": EVERY_INTERFACE, **args}), 1, 0)
+    config = ServiceConfig.model_validate({"host": EVERY_INTERFACE, **args})
+    refuse_tls(config)
+    refuse_undecided(config)
+    return application(config, 1, 0)
 
 
 def _kept(config: ServiceConfig) -> AbstractContextManager[object]:

@@ -8,9 +8,8 @@ starts a Ray of its own and adds :data:`OWN`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from ipaddress import ip_address
 
-EVERY_INTERFACE = "0.0.0.0"  # noqa: S104 - chosen by the user, never a default
+EVERY_INTERFACE = "0.0.0.0"  # noqa: S104 - chosen by the user, never a default # nosec B104
 BASE = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_SERVE_LOG_CLIENT_ADDRESS": "0",
@@ -46,16 +45,6 @@ OWN = {
     "DASHBOARD_METRIC_PORT": "0",
 }
 _PYTHON_PROXY = {"RAY_SERVE_ENABLE_HA_PROXY": "0", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "0"}
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address to listen on can be reached from this machine only."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def environment(host: str, token: str, given: Mapping[str, str]) -> dict[str, str]:

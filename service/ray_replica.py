@@ -23,9 +23,9 @@ from service.grpc.server import GrpcServer
 from service.http.app import MetricsPage, build_app
 from service.http.drain import Drainable
 from service.http.request_id import HideRequestId
+from service.loopback import is_loopback
 from service.oip.repository import Change
 from service.policy import Policy
-from service.ray_profile import is_loopback
 from service.scrape import TIMEOUT_S, Scrape
 
 APPLICATION = "logdet"

@@ -9,10 +9,11 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from queue import SimpleQueue
+from threading import Timer
 from typing import Literal
 
 import numpy as np
@@ -40,6 +41,8 @@ _REFUSED = (
     native.NotImplemented,
     native.RuntimeException,
 )
+# Seconds in which golden rows must replay: a few of them take milliseconds.
+REPLAY_TIMEOUT_S = 30.0
 _ERRORS_ONLY = 3
 _FATAL_ONLY = 4
 # An ONNX model of one Identity node: what a provider must run before it is believed.
@@ -66,7 +69,9 @@ class Sessions:
         """Names of the outputs, in order."""
         return [tensor.name for tensor in self.graph.outputs]
 
-    def run(self, inputs: Arrays) -> dict[str, NDArray[np.generic]]:
+    def run(
+        self, inputs: Arrays, options: onnxruntime.RunOptions | None = None
+    ) -> dict[str, NDArray[np.generic]]:
         """Run the graph; inputs and options are cast to the types the manifest names.
 
         Waits for a session where more threads call than there are sessions.
@@ -80,22 +85,44 @@ class Sessions:
                 }
             # Not made contiguous, which would give a scalar an axis.
             feed |= {name: np.asarray(inputs[name], np.int64) for name in self.graph.options}
-            return dict(zip(self.outputs, session.run(self.outputs, feed), strict=True))
+            values = session.run(self.outputs, feed, options)
+            return dict(zip(self.outputs, values, strict=True))
         finally:
             self.idle.put(session)
 
-    def replay(self, inputs: Arrays) -> dict[str, NDArray[np.generic]]:
+    def replay(
+        self, inputs: Arrays, within_s: float = REPLAY_TIMEOUT_S
+    ) -> dict[str, NDArray[np.generic]]:
         """Run the graph on rows that are known to be good.
 
         Raises:
-            BundleInvalidError: If it cannot run, or has not the tensors that the manifest names.
+            BundleInvalidError: If it cannot run, does not end in time, or has not the tensors that
+                the manifest names.
         """
         try:
-            return self.run(inputs)
+            with _ended_after(within_s) as options:
+                return self.run(inputs, options)
         except (*_REFUSED, ValueError) as error:
+            if options.terminate:
+                raise BundleInvalidError(
+                    f"{self.graph.artifact.file} did not answer its golden rows in {within_s:g} s"
+                ) from error
             raise BundleInvalidError(
                 f"{self.graph.artifact.file} does not run as the manifest describes it"
             ) from error
+
+
+@contextlib.contextmanager
+def _ended_after(seconds: float) -> Iterator[onnxruntime.RunOptions]:
+    """Options of a run that is given up between two operators once the time is over."""
+    options = onnxruntime.RunOptions()
+    timer = Timer(seconds, setattr, (options, "terminate", True))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield options
+    finally:
+        timer.cancel()
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +204,8 @@ class Runtime:
         options.inter_op_num_threads = 1
         options.log_severity_level = _ERRORS_ONLY
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # What was checked as ONNX must not be read as onnxruntime's own format.
+        options.add_session_config_entry("session.load_model_format", "ONNX")
         return onnxruntime.InferenceSession(
             content, options, providers=self._providers(), enable_fallback=0
         )

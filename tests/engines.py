@@ -52,7 +52,8 @@ def embedded(bundles: Path, settings: Mapping[str, str] | None = None) -> Iterat
 @contextmanager
 def on_ray(bundles: Path, settings: Mapping[str, str] | None = None) -> Iterator[Running]:
     """Two replicas on Ray Serve, otherwise like :func:`embedded`."""
-    host = {"LOGDET_HOST": os.environ.get(HOST_OF_REPLICAS, "127.0.0.1")}
+    given = os.environ.get(HOST_OF_REPLICAS)
+    host = {"LOGDET_HOST": given, "LOGDET_ALLOW_ANONYMOUS": "true"} if given else {}
     with _running(RAY, bundles, host | dict(settings or {})) as running:
         yield running
 
@@ -69,7 +70,7 @@ def _running(program: str, bundles: Path, settings: Mapping[str, str]) -> Iterat
     )
     try:
         banner = _banner(process)
-        found = re.search(r"http://[\d.:]+", banner)
+        found = re.search(r"https?://[\d.:]+", banner)
         if not found:
             raise RuntimeError(f"the service did not start: {banner!r}")
         yield Running(found.group(), process, banner)

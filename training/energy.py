@@ -86,7 +86,7 @@ def _run(content: bytes, file: Path) -> types.ModuleType:
     module.__file__ = str(file)
     sys.modules[_MODULE] = module
     try:
-        exec(compile(content, file, "exec"), module.__dict__)  # noqa: S102  the user's own code
+        exec(compile(content, file, "exec"), module.__dict__)  # noqa: S102  the user's own # nosec B102
     except (Exception, SystemExit) as error:
         raise ValueError(f"{file.name} cannot be run: {_told(error)}") from error
     return module

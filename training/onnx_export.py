@@ -11,6 +11,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from exported.graphs import check_graph
 from training.onnx_float64 import FLOAT64_OPERATORS
 
 OPSET = 20
@@ -42,8 +43,13 @@ class GraphSpec:
 
 
 def to_onnx(spec: GraphSpec) -> bytes:
-    """Export a graph with a free batch axis and nothing in it but operators and weights."""
+    """Export a graph with a free batch axis and nothing in it but operators and weights.
+
+    Raises:
+        BundleInvalidError: If no reader of bundles would take it.
+    """
     content: bytes = to_model(spec).SerializeToString()
+    check_graph("the exported graph", content, spec.options)
     return content
 
 

@@ -37,7 +37,7 @@ def git_commit() -> str | None:
 
 def _git(*arguments: str) -> str | None:
     try:
-        answer = subprocess.run(  # noqa: S603
+        answer = subprocess.run(  # noqa: S603 # nosec B603 B607
             ["git", "-C", str(Path(__file__).parent), *arguments],  # noqa: S607
             capture_output=True,
             text=True,

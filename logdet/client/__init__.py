@@ -16,6 +16,7 @@ from logdet.client.errors import (
     Unavailable,
     Unsupported,
 )
+from logdet.client.token import Token
 
 __all__ = [
     "Answer",
@@ -29,6 +30,7 @@ __all__ = [
     "RateLimited",
     "ServiceFailed",
     "ServiceRefused",
+    "Token",
     "TooLarge",
     "Unauthorized",
     "Unavailable",

@@ -16,7 +16,8 @@ from logdet.client.errors import InvalidInput, ServiceRefused
 from logdet.client.http import AsyncHttpSender, HttpSender
 from logdet.client.operations import Operations
 from logdet.client.patience import Patience, Steps
-from logdet.client.wire import Sender
+from logdet.client.token import Token, with_token
+from logdet.client.wire import Sender, Target
 
 T = TypeVar("T")
 
@@ -46,24 +47,27 @@ class Client(Operations[Answered, dict[str, Any], list[dict[str, Any]]]):
     Each raises a :class:`~logdet.client.ServiceRefused` if there is no answer.
 
     Args:
-        url: ``http://HOST:PORT``, ``https://..``, or ``grpc://HOST:PORT`` for the typed gRPC
-            service, which has log_prob, score, encode, decode and sample of arrays.
+        url: ``http://HOST:PORT``, ``https://..``, or ``grpc://HOST:PORT`` (``grpcs://`` over
+            TLS) for the typed gRPC service, which has log_prob, score, encode, decode and sample
+            of arrays.
+        token: That the service wants; the variable LOGDET_TOKEN of the environment if None.
         timeout: Seconds of a call that says no other, all its attempts together. The service is
             told what is left and gives up with the caller. None sets no limit but the service's.
         retries: Attempts after the first, where the service has too much to do or the connection
             is lost. Every operation may be repeated.
         chunk_rows: Most rows of one request; more are sent one piece after another.
-        headers: Sent with every request, such as ``authorization``.
+        headers: Sent with every request.
         transport: Of httpx, for sockets or certificates of its own; not for ``grpc://``.
 
     Raises:
         InvalidInput: If an argument is not as expected.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  one parameter a setting
         self,
         url: str,
         *,
+        token: str | Token | None = None,
         timeout: float | None = TIMEOUT_S,
         retries: int = RETRIES,
         chunk_rows: int = CHUNK_ROWS,
@@ -74,6 +78,7 @@ class Client(Operations[Answered, dict[str, Any], list[dict[str, Any]]]):
         self._calls = _calls(timeout, retries, chunk_rows, is_named=target is None)
         self._sender: Sender
         self._is_closed = False
+        headers = with_token(headers, token)
         if target is None:
             self._sender = HttpSender(url, headers, transport)
         else:
@@ -123,10 +128,11 @@ class AsyncClient(
     Settings, rows and answers are those of :class:`Client`. One client is for one event loop.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  one parameter a setting
         self,
         url: str,
         *,
+        token: str | Token | None = None,
         timeout: float | None = TIMEOUT_S,
         retries: int = RETRIES,
         chunk_rows: int = CHUNK_ROWS,
@@ -137,6 +143,7 @@ class AsyncClient(
         self._calls = _calls(timeout, retries, chunk_rows, is_named=target is None)
         self._sender: Sender
         self._is_closed = False
+        headers = with_token(headers, token)
         if target is None:
             self._sender = AsyncHttpSender(url, headers, transport)
         else:
@@ -180,20 +187,20 @@ class AsyncClient(
 
 def _grpc_target(
     url: str, transport: httpx.BaseTransport | httpx.AsyncBaseTransport | None
-) -> str | None:
-    """Host and port of a gRPC service; None where the URL is one of HTTP."""
+) -> Target | None:
+    """Where a gRPC service is; None where the URL is one of HTTP."""
     try:
         parsed = httpx.URL(url)
     except httpx.InvalidURL:
         parsed = httpx.URL()
-    is_grpc = parsed.scheme == "grpc"
+    is_grpc = parsed.scheme in ("grpc", "grpcs")
     if not parsed.host or not (parsed.scheme in ("http", "https") or (is_grpc and parsed.port)):
         raise InvalidInput(
             f"expected a URL such as http://127.0.0.1:8000 or grpc://127.0.0.1:8001, got {url!r}"
         )
     if is_grpc and transport is not None:
         raise InvalidInput("expected no transport with grpc://, got one of httpx")
-    return parsed.netloc.decode() if is_grpc else None
+    return Target(parsed.netloc.decode(), parsed.scheme == "grpcs") if is_grpc else None
 
 
 def _calls(timeout: float | None, retries: int, chunk_rows: int, *, is_named: bool) -> Calls:

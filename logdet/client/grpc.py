@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from logdet.client.errors import InvalidInput, Unsupported, refused, seconds
-from logdet.client.wire import Asked, Document, Question, Reply, Table
+from logdet.client.wire import Asked, Document, Question, Reply, Table, Target
 from service.grpc.pool import message
 
 SERVICE = "logdet.v1.Density"
@@ -56,12 +56,16 @@ class GrpcSender:
     """Sends and waits.
 
     Args:
-        target: Host and port.
+        target: Where the service is.
         headers: Sent as metadata with every call.
     """
 
-    def __init__(self, target: str, headers: Mapping[str, str]) -> None:
-        self._channel = grpc.insecure_channel(target, options=_OPTIONS)
+    def __init__(self, target: Target, headers: Mapping[str, str]) -> None:
+        if target.is_tls:
+            certified = grpc.ssl_channel_credentials()
+            self._channel = grpc.secure_channel(target.address, certified, options=_OPTIONS)
+        else:
+            self._channel = grpc.insecure_channel(target.address, options=_OPTIONS)
         self._metadata = _metadata(headers)
 
     def send(self, asked: Asked, within_s: float | None) -> Reply:
@@ -80,7 +84,7 @@ class GrpcSender:
 class AsyncGrpcSender:
     """Sends, and lets others work while it waits; see :class:`GrpcSender`."""
 
-    def __init__(self, target: str, headers: Mapping[str, str]) -> None:
+    def __init__(self, target: Target, headers: Mapping[str, str]) -> None:
         self._target = target
         self._channel: grpc.aio.Channel | None = None
         self._metadata = _metadata(headers)
@@ -89,7 +93,7 @@ class AsyncGrpcSender:
         """See :meth:`logdet.client.wire.Sender.send`."""
         name, data = _request(asked)
         if self._channel is None:  # belongs to the loop that runs now
-            self._channel = grpc.aio.insecure_channel(self._target, options=_OPTIONS)
+            self._channel = _channel_here(self._target)
         call = self._channel.unary_unary(f"/{SERVICE}/{name}", None, None)
         with _refusals():
             answer = await call(data, timeout=within_s, metadata=self._metadata)
@@ -99,6 +103,13 @@ class AsyncGrpcSender:
         """See :meth:`logdet.client.wire.Sender.close`."""
         if self._channel is not None:
             await self._channel.close(None)
+
+
+def _channel_here(target: Target) -> grpc.aio.Channel:
+    if not target.is_tls:
+        return grpc.aio.insecure_channel(target.address, options=_OPTIONS)
+    certified = grpc.ssl_channel_credentials()
+    return grpc.aio.secure_channel(target.address, certified, options=_OPTIONS)
 
 
 def _request(asked: Asked) -> tuple[str, bytes]:

@@ -56,6 +56,19 @@ class Document:
 Asked = Question | Document
 
 
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a gRPC service is.
+
+    Attributes:
+        address: Host and port.
+        is_tls: Whether it is asked over TLS.
+    """
+
+    address: str
+    is_tls: bool
+
+
 def model_name(given: object) -> str:
     """The name of a model.
 

@@ -9,12 +9,14 @@ import click
 
 from logdet.options import bundles_option
 
+FILE = click.Path(dir_okay=False, path_type=Path)
 EXAMPLE = """\b
 Examples:
   logdet serve
   logdet serve --port 8080 --provider cpu
   logdet serve --serve shuttle=3
   logdet serve --ray --replicas 2
+  logdet serve --host 0.0.0.0 --tokens-file tokens --tls-cert cert.pem --tls-key key.pem
 """
 
 
@@ -43,6 +45,14 @@ Examples:
     is_flag=True,
     help="Let requests load and unload models and choose versions.",
 )
+@click.option(
+    "--tokens-file", type=FILE, help="Tokens that requests must show, a line NAME TOKEN for each."
+)
+@click.option(
+    "--allow-anonymous", is_flag=True, help="Let everybody ask, on a host that others can reach."
+)
+@click.option("--tls-cert", type=FILE, help="Certificate (PEM): HTTP and gRPC over TLS.")
+@click.option("--tls-key", type=FILE, help="Private key of the certificate (PEM).")
 @click.option("--ray", is_flag=True, help="Serve from replicas on Ray Serve.")
 @click.option("--replicas", type=click.IntRange(min=1), help="Replicas, with --ray.  [default: 1]")
 @click.option(
@@ -57,6 +67,10 @@ def serve(  # noqa: PLR0913  one parameter an option
     provider: str | None,
     policies: tuple[str, ...],
     allow_loading: bool,
+    tokens_file: Path | None,
+    allow_anonymous: bool,
+    tls_cert: Path | None,
+    tls_key: Path | None,
     ray: bool,
     replicas: int | None,
     num_gpus: float | None,
@@ -83,6 +97,10 @@ def serve(  # noqa: PLR0913  one parameter an option
             serve=policies or None,
             allow_loading=allow_loading or None,
             provider=provider,
+            tokens_file=tokens_file,
+            allow_anonymous=allow_anonymous or None,
+            tls_cert=tls_cert,
+            tls_key=tls_key,
         )
         if ray:
             from service import ray_engine

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,6 +12,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from logdet.estimators.seeds import seed_of
 from logdet.estimators.thresholded import Floats, Thresholded
+
+if TYPE_CHECKING:
+    from logdet.client.token import Token
 
 
 class Asked(Protocol):
@@ -41,8 +44,10 @@ class RemoteDensity(Thresholded):
         model: Name of a bundle that it serves.
         version: Of the bundle; the newest if None.
         alpha: Accepted rate of false alarms; the service's own choice if None.
-        client: To ask through, with settings of its own; a ``logdet.Client(url)`` for each call
-            if None, which alone can be pickled and cloned.
+        token: That the service wants, see :class:`logdet.Client`; kept as a
+            ``logdet.client.Token``, which does not show itself, but is pickled with the rest.
+        client: To ask through, with settings of its own; a ``logdet.Client(url, token=token)`` for
+            each call if None, which alone can be pickled and cloned.
 
     Attributes:
         offset_: See :class:`Thresholded`.
@@ -59,13 +64,28 @@ class RemoteDensity(Thresholded):
         *,
         version: int | None = None,
         alpha: float | None = None,
+        token: str | Token | None = None,
         client: Asked | None = None,
     ) -> None:
         self.url = url
         self.model = model
         self.version = version
         self.alpha = alpha
+        self.token = token
         self.client = client
+
+    @property
+    def token(self) -> str | Token | None:
+        """What is shown to the service; text that is set becomes a ``Token``."""
+        return self._token
+
+    @token.setter
+    def token(self, given: str | Token | None) -> None:
+        self._token = given
+        if isinstance(given, str) and given:
+            from logdet.client.token import Token
+
+            self._token = Token(given)
 
     def fit(self, X: ArrayLike, y: object = None) -> Self:
         """Check rows ``(rows, features)`` against the served model; y is ignored.
@@ -130,7 +150,7 @@ class RemoteDensity(Thresholded):
             return
         from logdet.client import Client
 
-        with Client(self.url) as client:
+        with Client(self.url, token=self.token) as client:
             yield client
 
     def _order_of(self, manifest: Mapping[str, Any]) -> list[int]:

@@ -19,6 +19,7 @@ from service.core import Core
 from service.deadline import within
 from service.errors import ErrorKind, ServiceError, invalid
 from service.grpc.errors import STATUS, refusal, refuse
+from service.grpc.metadata import authorization
 from service.grpc.pool import Message, message, methods
 from service.intake import Admission
 
@@ -53,12 +54,14 @@ class Count:
         what: Model, version and method.
         request: Once it is read.
         is_new: Whether it is refused after a stop; a watch that goes on is not.
+        admit: Lets a message of a stream in, of which the gate sees only that it is opened.
     """
 
     code: StatusCode = StatusCode.CANCELLED
     what: Counted = NOBODYS
     request: Message | None = None
     is_new: bool = True
+    admit: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +113,13 @@ class Calls:
     ) -> None:
         """Answer requests in order; the client, its deadline or a stop ends the stream."""
         stop = asyncio.ensure_future(self.stopping.wait())
+        admit = partial(self.core.door.admit, authorization(context.invocation_metadata()))
         try:
             while (data := await _next(context, stop)) is not None:
                 if data is aio.EOF:  # type: ignore[attr-defined]
                     return
                 with self._counting() as count:
+                    count.admit = admit
                     out = await self._attempt(rpc, kind, data, context, count)
                 if isinstance(out, ServiceError):
                     out = rpc.streamed(out, count.request).SerializeToString()
@@ -150,6 +155,7 @@ class Calls:
         try:
             admission.add(len(data))
             async with within(left):
+                count.admit()
                 count.request = request = self._read(kind, data, is_new=count.is_new)
                 count.what = rpc.counted(request)
                 answer = await rpc.answer(request)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from grpc import GenericRpcHandler, aio
+from grpc import GenericRpcHandler, aio, ssl_server_credentials
 
 from service.config import ServiceConfig
 from service.core import Core
@@ -13,6 +13,7 @@ from service.errors import StartError
 from service.grpc import density, health, inference
 from service.grpc.calls import Calls
 from service.grpc.density import DensityService
+from service.grpc.gate import Gate
 from service.grpc.health import HealthService
 from service.grpc.inference import InferenceService
 from service.grpc.port import numeric
@@ -63,9 +64,12 @@ class GrpcServer:
             StartError: If the port is taken.
         """
         config = self._core.config
-        server = aio.server(handlers=self._handlers(), options=_options(config, shared))
+        gates = [Gate(self._core)] if self._core.door.is_guarded else []
+        server = aio.server(
+            handlers=self._handlers(), interceptors=gates, options=_options(config, shared)
+        )
         try:
-            bound = server.add_insecure_port(f"{numeric(config.host)}:{port}")
+            bound = _bind(server, config, f"{numeric(config.host)}:{port}")
         except RuntimeError as error:
             raise StartError(
                 f"cannot listen on {config.host}:{port}; choose another --grpc-port"
@@ -114,6 +118,13 @@ class GrpcServer:
 
     async def _own_page(self) -> str:
         return self._core.metrics.snapshot()
+
+
+def _bind(server: aio.Server, config: ServiceConfig, address: str) -> int:
+    if config.tls_cert is None or config.tls_key is None:
+        return server.add_insecure_port(address)
+    pair = config.tls_key.read_bytes(), config.tls_cert.read_bytes()
+    return server.add_secure_port(address, ssl_server_credentials([pair]))
 
 
 def _options(config: ServiceConfig, shared: bool) -> tuple[tuple[str, int], ...]:

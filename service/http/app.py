@@ -16,6 +16,7 @@ from service.deadline import within
 from service.errors import ErrorKind, ServiceError
 from service.http import docs
 from service.http.catalogue import Pages
+from service.http.door import admit
 from service.http.errors import error_response, refusal, unimplemented
 from service.http.headers import allowed_seconds, header
 from service.http.kinds import OPERATIONS
@@ -67,6 +68,7 @@ class App:
         answer = _Answering(send, _request_id(scope))
         admission = scope[ADMISSION] = Admission(self._core.work.intake)
         try:
+            admit(self._core.door, scope)
             async with within(allowed_seconds(scope)):
                 handler, scope["path_params"] = self._routing.find(scope)
                 response = await handler(Request(scope, receive))
@@ -127,7 +129,12 @@ class App:
         catalogue = self._core.catalogue
         if self._described is None or self._described[0] is not catalogue:
             manifests = [model.manifest for model in catalogue.all()]
-            self._described = catalogue, json_response(document(own_version(), manifests))
+            self._described = (
+                catalogue,
+                json_response(
+                    document(own_version(), manifests, guarded=self._core.door.is_guarded)
+                ),
+            )
         return self._described[1]
 
 

@@ -16,9 +16,18 @@ _FILES = {
     "swagger-ui-bundle.js": "text/javascript",
     "favicon-32x32.png": "image/png",
 }
-_START = """window.ui = SwaggerUIBundle({
-  url: "/openapi.json", dom_id: "#swagger-ui", deepLinking: true, validatorUrl: null
-});
+# A token is asked for where it is needed, and kept nowhere but in the open page.
+_START = """(async () => {
+  const refused = (await fetch("/openapi.json")).status === 401;
+  const token = refused ? window.prompt("Bearer token of this service") : null;
+  window.ui = SwaggerUIBundle({
+    url: "/openapi.json", dom_id: "#swagger-ui", deepLinking: true, validatorUrl: null,
+    requestInterceptor: (request) => {
+      if (token) { request.headers.authorization = "Bearer " + token; }
+      return request;
+    }
+  });
+})();
 """
 _PAGE = """<!doctype html>
 <html lang="en">

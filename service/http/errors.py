@@ -64,6 +64,8 @@ def error_response(error: ServiceError) -> Response:
     status, headers = STATUS[error.kind], dict[str, str]()
     if isinstance(error, HttpError):
         status, headers = error.status, dict(error.headers)
+    if error.kind is ErrorKind.UNAUTHORIZED:
+        headers["www-authenticate"] = "Bearer"
     if error.kind in _RETRYABLE:
         headers["retry-after"] = str(error.retry_after_s)
     body = orjson.dumps({"error": error.message, "kind": error.kind.value})

@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from service.config import ServiceConfig
+from service.door import refuse_undecided
 from service.metrics import Metrics
 from service.ray_profile import CLUSTER
 from service.selfcheck_bounds import Bounds
@@ -104,6 +105,29 @@ def test_the_one_application_of_the_cluster_can_be_imported_and_configured(
     module, _, name = application["import_path"].partition(":")
     assert callable(getattr(importlib.import_module(module), name))
     ServiceConfig.model_validate(application["args"])
+
+
+def test_who_may_ask_is_decided_in_every_file(ray_service: Any, compose: Any) -> None:
+    (application,) = serve_config(ray_service)["applications"]
+    refuse_undecided(ServiceConfig(host="0.0.0.0", **application["args"]))  # noqa: S104
+    kserve = read_yaml(DEPLOY / "kserve" / "inferenceservice.yaml")
+    (predictor,) = kserve["spec"]["predictor"]["containers"]
+    given = {entry["name"]: entry["value"] for entry in predictor["env"]}
+    for environ in (compose["services"]["logdet"]["environment"], given):
+        refuse_undecided(ServiceConfig.from_environ(environ, host="0.0.0.0"))  # noqa: S104
+
+
+def test_the_file_of_tokens_is_mounted_where_replicas_run(ray_service: Any) -> None:
+    (application,) = serve_config(ray_service)["applications"]
+    folder = str(Path(application["args"]["tokens_file"]).parent)
+    cluster = ray_service["spec"]["rayClusterConfig"]
+    for group in [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]:
+        pod = group["template"]["spec"]
+        (container,) = pod["containers"]
+        mounted = {m["name"]: m["mountPath"] for m in container["volumeMounts"]}
+        (volume,) = pod["volumes"]
+        assert mounted == {volume["name"]: folder}
+        assert volume["secret"]["secretName"] in (DEPLOY / "README.md").read_text()
 
 
 def test_replicas_of_the_cluster_fit_its_workers(ray_service: Any) -> None:

@@ -33,3 +33,33 @@ def test_serve_hands_its_options_to_the_engine(
         told = config.host, config.port, config.provider
         assert (*told, config.grpc, config.grpc_port, config.allow_loading) == settings
         assert config.bundles == bundles
+
+
+def test_serve_hands_on_who_may_ask_and_the_certificate(
+    run: Run, bundles: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served = []
+    monkeypatch.setattr(embedded, "serve", served.append)
+    names = {"tokens_file": "tokens", "tls_cert": "cert.pem", "tls_key": "key.pem"}
+    options = [part for name in names for part in ("--" + name.replace("_", "-"), names[name])]
+    assert run("serve", *options).exit_code == 0
+    assert run("serve", "--allow-anonymous").exit_code == 0
+    first, second = served
+    assert {name: str(getattr(first, name)) for name in names} == names
+    assert (first.allow_anonymous, second.allow_anonymous) == (False, True)
+
+
+@pytest.mark.parametrize("engine", [[], ["--ray"]])
+def test_serve_on_an_address_that_others_reach_asks_for_a_decision(
+    run: Run, bundles: Path, engine: list[str]
+) -> None:
+    refused = run("serve", "--host", "0.0.0.0", "--port", "0", *engine)  # noqa: S104
+    assert refused.exit_code != 0
+    for told in ("--tokens-file", "--allow-anonymous", "LOGDET_TOKENS_FILE"):
+        assert told in refused.stderr
+
+
+def test_tls_with_ray_is_refused_in_a_sentence(run: Run, bundles: Path) -> None:
+    refused = run("serve", "--ray", "--tls-cert", "cert.pem", "--tls-key", "key.pem")
+    assert refused.exit_code != 0
+    assert "gateway or mesh" in refused.stderr

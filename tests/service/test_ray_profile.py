@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from service.ray_profile import CLUSTER, EVERY_INTERFACE, environment, is_loopback
+from service.loopback import is_loopback
+from service.ray_profile import CLUSTER, EVERY_INTERFACE, environment
 
 PROXY = "RAY_SERVE_ENABLE_HA_PROXY"
 

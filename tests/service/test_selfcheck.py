@@ -72,7 +72,7 @@ def perturbed(model: Model, graph: str, output: str, by: float) -> Model:
         def __init__(self, honest: Any) -> None:
             self._honest = honest
 
-        def run(self, names: list[str], feed: dict[str, Any]) -> list[Any]:
+        def run(self, names: list[str], feed: dict[str, Any], options: object) -> list[Any]:
             answers = self._honest.run(names, feed)
             return [a + by if n == output else a for n, a in zip(names, answers, strict=True)]
 

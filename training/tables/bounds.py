@@ -144,7 +144,7 @@ def measure_cell(place: tuple[str, int, str], split: Split, kept: Path) -> Cell:
     if method == BASELINE:
         kept.mkdir(parents=True, exist_ok=True)
         np.save(baseline, bound)
-    gains = np.asarray(bound - np.load(baseline))
+    gains = np.asarray(bound - np.load(baseline, allow_pickle=False))
     return Cell(
         *place,
         settings=_settings(recipe),

@@ -18,7 +18,7 @@ _IDX_HEADER_BYTES = 16
 
 
 def _mnist(folder: Path) -> tuple[Rows, Rows]:
-    archive = np.load(folder / "mnist.npz")
+    archive = np.load(folder / "mnist.npz", allow_pickle=False)
     return _flat(archive["x_train"]), _flat(archive["x_test"])
 
 

@@ -112,12 +112,13 @@ def continuous_columns(rows: Rows) -> Rows:
 
 
 def _uci(folder: Path, name: str) -> Rows:
-    rows: Rows = np.load(folder / "uci" / f"{name}.npz")["data"].astype(np.float64)
+    archive = np.load(folder / "uci" / f"{name}.npz", allow_pickle=False)
+    rows: Rows = archive["data"].astype(np.float64)
     return rows
 
 
 def _normal_rows(folder: Path, name: str) -> Rows:
-    archive = np.load(folder / "adbench" / f"{name}.npz")
+    archive = np.load(folder / "adbench" / f"{name}.npz", allow_pickle=False)
     rows: Rows = archive["X"][archive["y"] == 0].astype(np.float64)
     return rows
 

@@ -12,7 +12,7 @@ Datatype = Literal[
     "BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64",
     "FP16", "FP32", "FP64",
 ]  # fmt: skip
-assert set(Datatype.__args__) == set(DTYPES)  # type: ignore[attr-defined]  # noqa: S101
+assert set(Datatype.__args__) == set(DTYPES)  # type: ignore[attr-defined]  # noqa: S101 # nosec B101
 Size = Annotated[int, Field(ge=0)]
 Scalar = bool | int | float | str
 Parameters = dict[str, Scalar]

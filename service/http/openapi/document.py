@@ -13,6 +13,7 @@ from exported.manifest import Manifest
 from service.http import schemas
 from service.http.kinds import KINDS
 from service.http.openapi import native, open_inference
+from service.http.openapi.guarded import guarded as with_tokens
 from service.http.openapi.parts import REF, Json, downgraded
 
 _DESCRIPTION = (
@@ -24,12 +25,13 @@ _DESCRIPTION = (
 _TAGS = ("operations", "catalogue", "service", open_inference.TAG)
 
 
-def document(title_version: str, manifests: Sequence[Manifest]) -> Json:
+def document(title_version: str, manifests: Sequence[Manifest], *, guarded: bool = False) -> Json:
     """The whole document.
 
     Args:
         title_version: Version of the service.
         manifests: Of the models that are served; the examples are requests that they answer.
+        guarded: Whether requests must show a token.
     """
     native_models = (schemas.CatalogueAnswer, schemas.ServeBody, schemas.ErrorAnswer)
     described = [*native_models, *open_inference.MODELS]
@@ -37,10 +39,11 @@ def document(title_version: str, manifests: Sequence[Manifest]) -> Json:
         described.extend((*kind.requests.values(), *kind.answers.values()))
     models = [(model, "validation") for model in dict.fromkeys(described)]
     _, definitions = models_json_schema(models, ref_template=REF)  # type: ignore[arg-type]
-    return {
+    told: Json = {
         "openapi": "3.0.3",
         "info": {"title": "logdet", "version": title_version, "description": _DESCRIPTION},
         "tags": [{"name": tag} for tag in _TAGS],
         "paths": native.paths(manifests) | open_inference.paths(manifests),
         "components": {"schemas": downgraded(definitions["$defs"])},
     }
+    return with_tokens(told) if guarded else told

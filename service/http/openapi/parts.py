@@ -10,10 +10,12 @@ Json = dict[str, Any]
 REF = "#/components/schemas/{model}"
 _WHY = {
     400: "Something is not as expected; the sentence says what",
+    401: "No token, or one that is not known",
     404: "No such model or version",
     406: "No media type that the client accepts is answered here",
     413: "More bytes or rows than one request may have",
     415: "The body is of a media type or an encoding that is not read here",
+    429: "More requests a second than the token may send; again a little later",
     500: "The service failed; its log says why",
     501: "An extension of the protocol that is not here, or is off",
     503: "The service is starting, stopping or full; again after a while",
@@ -22,6 +24,7 @@ _WHY = {
 # Any request may be refused with these.
 ALWAYS = (400, 404, 500, 503, 504)
 OF_A_BODY = (413, 415)
+OF_A_TOKEN = (401, 429)
 
 
 def ref(model: type) -> Json:
@@ -37,10 +40,15 @@ def responses(content: Json, *refused: int) -> Json:
         refused: Statuses beside those of any request.
     """
     good = {"200": {"description": "The answer", "content": content}}
-    refusal = {"application/json": {"schema": ref(ErrorAnswer)}}
-    return good | {
-        str(status): {"description": _WHY[status], "content": refusal}
-        for status in sorted((*ALWAYS, *refused))
+    return good | refusals(*ALWAYS, *refused)
+
+
+def refusals(*statuses: int) -> Json:
+    """Answers to what is refused, in ascending order."""
+    content = {"application/json": {"schema": ref(ErrorAnswer)}}
+    return {
+        str(status): {"description": _WHY[status], "content": content}
+        for status in sorted(statuses)
     }
 
 

@@ -1,21 +1,11 @@
-"""A connection of uvicorn's whose answers leave in one piece."""
+"""Answers that leave in one piece, though uvicorn writes the head of each by itself."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any, cast
-
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from typing import Any
 
 _HEAD = b"HTTP/1."
-
-
-class OneWriteProtocol(HttpToolsProtocol):
-    """uvicorn's protocol on :class:`OneWrite`: it writes the head of an answer by itself."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """See :class:`asyncio.Protocol`."""
-        super().connection_made(cast("asyncio.Transport", OneWrite(transport, self.loop)))
 
 
 class OneWrite:
