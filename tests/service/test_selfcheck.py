@@ -92,6 +92,7 @@ def serve(core: Core, model: Model) -> ServedFlow:
 def test_answers_are_held_against_float64_and_sent_back(core: Core) -> None:
     score(core, ordinary_rows(50))
     wait_for(lambda: counted(core, "ok") >= 40)
+    core.work.checker.close()  # whatever waits is not checked any more
     assert counted(core, "beyond_bound") == counted(core, "failed") == 0
     labels = {"replica": "0", "model": "referenced", "version": "1"}
     value = core.metrics.registry.get_sample_value
