@@ -29,7 +29,16 @@ def _asinh(x: Any) -> Any:  # noqa: ANN401
     return op.Mul(op.Sign(x), op.Log(op.Add(one, op.Add(size, rest))))
 
 
+def _softplus(x: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:  # noqa: ANN401
+    """log(1 + e^x), and x from the threshold on as in torch: Softplus has no float64 kernel."""
+    if beta != 1.0:
+        raise ValueError(f"expected a softplus of beta 1, got {beta}")
+    bent = op.Log(op.Add(op.CastLike(1.0, x), op.Exp(x)))
+    return op.Where(op.Greater(x, op.CastLike(threshold, x)), x, bent)
+
+
 FLOAT64_OPERATORS: Mapping[Callable[..., Any], Callable[..., Any]] = {
     torch.ops.aten.scalar_tensor.default: _scalar,
     torch.ops.aten.asinh.default: _asinh,
+    torch.ops.aten.softplus.default: _softplus,
 }
