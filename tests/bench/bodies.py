@@ -61,7 +61,9 @@ def _read_json(content: bytes, _: Headers) -> Told:
 def _binary(x: Rows) -> tuple[bytes, Headers]:
     sizes = {"parameters": {"binary_data_size": x.nbytes}}
     wanted = {"name": "log_prob", "parameters": {"binary_data": True}}
-    head = orjson.dumps({"inputs": [_tensor(x) | sizes], "outputs": [wanted]})
+    # Servers differ in which of the two ways to ask for binary outputs they know.
+    how = {"outputs": [wanted], "parameters": {"binary_data_output": True}}
+    head = orjson.dumps({"inputs": [_tensor(x) | sizes], **how})
     return head + x.tobytes(), {
         "content-type": "application/octet-stream",
         _SPLIT: str(len(head)),

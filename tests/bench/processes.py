@@ -1,8 +1,7 @@
 """A server and every process that it ever starts: one tree, timed by the kernel.
 
 The server runs below a parent that inherits what its descendants orphan, so that daemons stay in
-the tree and the processor time of ended processes is that parent's:
-``python -m tests.bench.processes COMMAND`` is that parent.
+the tree and the processor time of ended processes is that parent's: this file as a program.
 """
 
 from __future__ import annotations
@@ -16,10 +15,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-_PR_SET_CHILD_SUBREAPER = 36
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 _PARENT, _UTIME, _CSTIME = 1, 11, 14  # fields of /proc/PID/stat behind the name
-STOP_S = 20.0
+STOP_S, ORPHANS_S = 20, 2  # before what is left is killed
 
 
 class Tree:
@@ -29,14 +28,22 @@ class Tree:
         command: What to run.
         environ: Its environment.
         log: File of what it prints.
+        folder: Where it runs; here if None.
     """
 
-    def __init__(self, command: Sequence[str], environ: Mapping[str, str], log: Path) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        environ: Mapping[str, str],
+        log: Path,
+        folder: Path | None = None,
+    ) -> None:
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("wb") as out:
             self._parent = subprocess.Popen(
-                [sys.executable, "-m", __name__, *command],
+                [sys.executable, __file__, *command],
                 env=environ,
+                cwd=folder,
                 stdout=out,
                 stderr=out,
                 start_new_session=True,
@@ -57,14 +64,9 @@ class Tree:
         return len(_below(self._parent.pid, _stats())) - 1
 
     def stop(self) -> None:
-        """Ask the server to end, and end what is left after a while."""
+        """Ask the server to end; what is left after a while is killed."""
         self._parent.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            self._parent.wait(STOP_S)
-        for pid in sorted(_below(self._parent.pid, _stats()) - {self._parent.pid}):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        self._parent.wait(STOP_S)
+        self._parent.wait(2 * STOP_S)
 
 
 def machine_cpu_s() -> float:
@@ -100,15 +102,31 @@ def _below(root: int, stats: Mapping[int, tuple[int, int]]) -> set[int]:
 
 def _adopt_and_run(command: Sequence[str]) -> int:
     """Run a command until it and all that it left behind have ended."""
-    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    libc = ctypes.CDLL(None)
+    libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     server = subprocess.Popen(command)
-    signal.signal(signal.SIGTERM, lambda *_: server.send_signal(signal.SIGTERM))
+
+    def stop(*_: object) -> None:
+        server.terminate()
+        signal.alarm(STOP_S)
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGALRM, _kill_all_below)
     code = server.wait()
-    while True:  # orphans end as well, or are ended
+    signal.alarm(ORPHANS_S)
+    while True:
         try:
             os.wait()
         except ChildProcessError:
             return code
+
+
+def _kill_all_below(*_: object) -> None:
+    for pid in _below(os.getpid(), _stats()) - {os.getpid()}:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    signal.alarm(ORPHANS_S)
 
 
 if __name__ == "__main__":

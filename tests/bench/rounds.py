@@ -51,7 +51,7 @@ class Bench:
 
     def _under_load(self, round_: int, server: Server, places: Sequence[Place]) -> None:
         log = self.logs / f"{server.name.replace(' ', '_').replace(',', '')}.log"
-        tree = Tree(server.command, server.whole_environ(), log)
+        tree = Tree(server.command, server.whole_environ(), log, server.folder)
         try:
             self._wait(server, tree)
             for place in places:

@@ -35,6 +35,7 @@ class Server:
         grid: Rows of a request and requests in flight, of every phase.
         environ: Variables beside those of this process.
         binds_everything: Whether it listens beyond loopback, and so needs a network of its own.
+        folder: Where it runs; here if None.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Server:
     grid: tuple[tuple[int, int], ...] = GRID
     environ: Mapping[str, str] = field(default_factory=dict)
     binds_everything: bool = False
+    folder: Path | None = None
 
     def places(self) -> list[Place]:
         """What is to be measured of it."""
