@@ -19,11 +19,11 @@ COMPARED = (
 )
 _METHOD = """\
 Server CPU in milliseconds a request, user and system time of all processes of a server, by rows of
-a request × requests in flight: median of the rounds [smallest–largest]. All serve the same graph by
-onnxruntime on one thread and are sent the same bytes, but for rows in JSON. Those that batch are
-measured at several settings, named by their numbers: of MLServer the most requests of a batch and
-the seconds to wait, of LitServe the same behind its workers, of PyTriton the microseconds to wait
-and the instances."""
+a request × requests in flight: median of the rounds [smallest–largest]. All serve the same graph
+by onnxruntime on one thread and are sent the same bytes, but for rows in JSON. Those that batch
+are measured at several settings, named by their numbers: of MLServer the most requests of a batch
+and the seconds to wait, of LitServe the same behind its workers, of PyTriton the microseconds to
+wait and the instances."""
 
 
 def render(medians: Medians, rounds: int, seconds: float, notes: Sequence[str]) -> str:

@@ -108,8 +108,9 @@ def _adopt_and_run(command: Sequence[str]) -> int:
     server = subprocess.Popen(command)
 
     def stop(*_: object) -> None:
+        is_running = server.returncode is None
         server.terminate()
-        signal.alarm(STOP_S)
+        signal.alarm(STOP_S if is_running else ORPHANS_S)
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGALRM, _kill_all_below)
