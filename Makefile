@@ -2,6 +2,9 @@
 PYTHON ?= python3
 PORT ?= 8000
 REPLICAS ?= 1
+ROUNDS ?= 3
+PHASE_S ?= 3
+VENVS ?= build/peers
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.setup-done
@@ -9,7 +12,7 @@ STAMP := $(VENV)/.setup-done
 .DEFAULT_GOAL := help
 .PHONY: help setup check audit sbom format test test-serve test-contract test-slow serve serve-ray bundle \
 	compare toy-table density-table tails-table graph-table inference-table bound-table \
-	outlier-table clean
+	outlier-table bench bench-bundle bench-peers h2load clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -94,6 +97,26 @@ bound-table: setup ## Flow-VAEs on images, into docs/tables: make bound-table DA
 outlier-table: setup ## Scores of images of another set: make outlier-table MNIST=FOLDER FASHION=FOLDER
 	@test -n "$(MNIST)" -a -n "$(FASHION)" || { echo "name the folders: make outlier-table MNIST=FOLDER FASHION=FOLDER" >&2; exit 2; }
 	$(BIN)/python -m training.tables.outliers --mnist $(MNIST) --fashion $(FASHION) --out docs/tables
+
+# The flow that is put under load. Made again where the code that makes graphs has changed.
+BENCH := build/bench
+BENCH_BUNDLE := $(BENCH)/bundles/nsf/1/manifest.json
+BENCH_OPTIONS = --folder $(BENCH) --out docs/tables --rounds $(ROUNDS) --seconds $(PHASE_S)
+
+$(BENCH_BUNDLE): $(shell find training exported -name '*.py') tests/bench/flow.py | setup
+	$(BIN)/python -m tests.bench.flow $(BENCH)
+
+h2load:
+	@command -v h2load > /dev/null || { echo "h2load is needed (Debian: apt-get install nghttp2-client)" >&2; exit 2; }
+
+bench-bundle: $(BENCH_BUNDLE) ## Train the small flow that make bench serves
+
+bench: h2load $(BENCH_BUNDLE) ## The service under load, both engines, into docs/tables (resumes; ROUNDS=3 PHASE_S=3)
+	$(BIN)/python -m tests.bench.run $(BENCH_OPTIONS)
+
+bench-peers: h2load $(BENCH_BUNDLE) ## Beside other servers: make bench-peers PEERS=FOLDER VENVS=FOLDER (resumes)
+	@test -n "$(PEERS)" || { echo "name the folder that describes them: make bench-peers PEERS=FOLDER" >&2; exit 2; }
+	$(BIN)/python -m tests.bench.run_peers --peers $(PEERS) --venvs $(VENVS) $(BENCH_OPTIONS)
 
 clean: ## Remove caches and build folders, not .venv
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
