@@ -104,9 +104,12 @@ def _answering(pid: int) -> list[int]:
 
 
 def _follow(watched: Watched, traffic: Traffic) -> None:
-    told = time.monotonic()
+    told, reasons = time.monotonic(), 0
     while not traffic.is_over:
         now = watched.look()
+        for reason in traffic.tally.reasons[reasons:]:
+            reasons += 1
+            _say(reason)
         if time.monotonic() - told >= 60.0:
             told += 60.0
             _say(f"{(told - watched.begun) / 60:.0f} min: {_counts(traffic.tally)}, {now:.1f} MiB")
@@ -146,8 +149,6 @@ def _write(path: Path, engine: str, row: str) -> None:
 
 
 def _verdict(watched: Watched, tally: Tally) -> int:
-    for reason in tally.reasons:
-        _say(reason)
     grown = growth(watched.memory)
     if grown > LARGEST_GROWTH:
         _say(f"memory grew by {100 * grown:.1f} %, expected at most {100 * LARGEST_GROWTH:g} %")

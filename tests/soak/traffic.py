@@ -13,7 +13,14 @@ from tests.soak import misuse
 from tests.soak.questions import Question
 from tests.soak.ways import Doors, ways
 
-PAGES = ("/metrics", "/v1/models", "/healthz", "/readyz", "/v2/models/gauss", "/openapi.json")
+PAGES = (
+    "/metrics",
+    "/v1/models",
+    "/healthz",
+    "/v2/health/ready",
+    "/v2/models/gauss",
+    "/openapi.json",
+)
 # Of a hundred requests.
 BAD, GONE, LOOK = 4, 3, 2
 SHOWN = 20
