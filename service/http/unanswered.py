@@ -15,8 +15,8 @@ _LOST = ServiceError(
 class AnswerForLost:
     """Answers 503 where an application returns without an answer.
 
-    Ray Serve's proxy does so when a replica dies over a request. Its server would make a 500 of it,
-    which clients do not try again.
+    Ray Serve's proxy does so when a replica dies over a request. Its server would make a 500 of
+    it, which clients do not try again.
 
     Args:
         app: The application.

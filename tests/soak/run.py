@@ -74,7 +74,7 @@ def main() -> int:
     """The command; 1 if anything is not as it should be."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=30.0)
-    parser.add_argument("--rate", type=float, default=20.0, help="requests a second")
+    parser.add_argument("--rate", type=float, default=40.0, help="requests a second")
     parser.add_argument("--engine", choices=ENGINES, default="embedded")
     parser.add_argument(
         "--out", type=Path, help="file of the table; a row of its engine is renewed"
