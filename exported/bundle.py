@@ -170,8 +170,8 @@ def write_bundle(root: Path, manifest: Manifest, contents: Mapping[str, bytes]) 
         _publish(draft, final)
     except BaseException as error:
         shutil.rmtree(draft, ignore_errors=True)
-        if isinstance(error, OSError) and error.filename is None:  # as of a disk that is full
-            error.filename = str(final)
+        if isinstance(error, OSError) and error.errno and error.filename is None:
+            error.filename = str(final)  # a disk that is full does not say which
         raise
     return final
 

