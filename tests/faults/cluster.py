@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,7 +21,8 @@ from service.ray_profile import environment
 from tests.engines import ROOT
 from tests.processes import family_of, title
 
-ADDRESS = "127.0.0.1:6379"
+HEAD_PORT = 6379
+ADDRESS = f"127.0.0.1:{HEAD_PORT}"
 PORT, AGENT_PORT, METRICS_PORT, STATISTICS_PORT = 8000, 52365, 9101, 8404
 WORKERS = (1, 2)
 READY_S = 120.0
@@ -57,7 +59,7 @@ class Cluster:
         ray = [str(Path(sys.executable).with_name("ray")), "start", "--block"]
         own = [f"--address={ADDRESS}", "--num-cpus=1"]
         if number == 0:
-            own = ["--head", "--port=6379", "--num-cpus=0", "--include-dashboard=false"]
+            own = ["--head", f"--port={HEAD_PORT}", "--num-cpus=0", "--include-dashboard=false"]
             own += [f"--temp-dir={self.folder}"]
         common = ["--node-ip-address=127.0.0.1", f"--object-store-memory={128 * 2**20}"]
         common += [f"--dashboard-agent-listen-port={AGENT_PORT + number}"]
@@ -68,6 +70,8 @@ class Cluster:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
+        if number == 0:
+            _wait_for_head()
 
     def kill(self, number: int) -> float:
         """End every process of a node at once; when, by :func:`time.monotonic`."""
@@ -117,7 +121,6 @@ def cluster(bundles: Path, **more: str) -> Iterator[Cluster]:
         try:
             for number in (0, *WORKERS):
                 found.start(number)
-                time.sleep(3.0 if number == 0 else 0.0)
             found.deploy(bundles)
             found.wait()
             yield found
@@ -134,6 +137,16 @@ def _ports(number: int) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(METRICS_PORT + number),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(STATISTICS_PORT + number),
     }
+
+
+def _wait_for_head() -> None:
+    """Until workers can reach it: they do not wait for long."""
+    until = time.monotonic() + READY_S
+    while time.monotonic() < until:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", HEAD_PORT), timeout=1):
+            return
+        time.sleep(0.1)
+    raise TimeoutError(f"no head after {READY_S:g} s")
 
 
 def _answers(number: int) -> bool:
