@@ -5,14 +5,16 @@ REPLICAS ?= 1
 ROUNDS ?= 3
 PHASE_S ?= 3
 VENVS ?= build/peers
+MINUTES ?= 30
+ENGINE ?= embedded
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.setup-done
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check audit sbom format test test-serve test-contract test-slow serve serve-ray bundle \
-	compare toy-table density-table tails-table graph-table inference-table bound-table \
-	outlier-table bench bench-bundle bench-peers h2load clean
+.PHONY: help setup check audit sbom format test test-serve test-contract test-slow test-faults soak \
+	serve serve-ray bundle compare toy-table density-table tails-table graph-table \
+	inference-table bound-table outlier-table bench bench-bundle bench-peers h2load clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +63,13 @@ test-contract: setup ## Every family of flows, plain and conditional, exported a
 
 test-slow: setup ## What takes longer: graph limits at 64 features and the like
 	$(BIN)/pytest -q -m slow
+
+# Not beside other work: how long a proxy is away is measured, and a start wants both processors.
+test-faults: setup ## Break the service under traffic; the figures go into docs/tables/faults.md
+	FAULTS_TABLE=docs/tables/faults.md $(BIN)/pytest -q -m "faults or serve" tests/faults
+
+soak: setup ## Mixed traffic, every answer compared (MINUTES=30 ENGINE=embedded or ray), into docs/tables
+	$(BIN)/python -m tests.soak.run --minutes $(MINUTES) --engine $(ENGINE) --out docs/tables/soak.md
 
 serve: setup ## Serve the shipped bundles on 127.0.0.1 (PORT=8000)
 	@exec $(BIN)/logdet serve --port $(PORT)

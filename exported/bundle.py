@@ -153,6 +153,7 @@ def write_bundle(root: Path, manifest: Manifest, contents: Mapping[str, bytes]) 
     Raises:
         BundleExistsError: If the version is already there.
         BundleInvalidError: If contents and manifest do not match.
+        OSError: If the disk does not take it, with the folder that was to appear.
     """
     described = _checked(manifest, contents)
     parent = root / manifest.name
@@ -167,8 +168,10 @@ def write_bundle(root: Path, manifest: Manifest, contents: Mapping[str, bytes]) 
         _write_durably(draft / MANIFEST_FILE, described)
         draft.chmod(0o755)
         _publish(draft, final)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(draft, ignore_errors=True)
+        if isinstance(error, OSError) and error.errno and error.filename is None:
+            error.filename = str(final)  # a disk that is full does not say which
         raise
     return final
 

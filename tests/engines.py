@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-START_TIMEOUT_S = 30
+START_TIMEOUT_S = 90
 STOP_TIMEOUT_S = 30
 # Another address than loopback, for a run of the suites in a network of their own.
 HOST_OF_REPLICAS = "HOST_OF_REPLICAS"
 # What the suites ask of a service that is off unless it is asked for.
 ALLOWED = {"LOGDET_ALLOW_LOADING": "true"}
-_EMBEDDED = """
+EMBEDDED = """
 import os
 from service.config import ServiceConfig
 from service.embedded import serve
@@ -45,7 +45,7 @@ class Running:
 @contextmanager
 def embedded(bundles: Path, settings: Mapping[str, str] | None = None) -> Iterator[Running]:
     """The embedded engine on a free port of loopback; settings are LOGDET_ variables."""
-    with _running(_EMBEDDED, bundles, settings or {}) as running:
+    with running_as(EMBEDDED, bundles, settings or {}) as running:
         yield running
 
 
@@ -54,12 +54,13 @@ def on_ray(bundles: Path, settings: Mapping[str, str] | None = None) -> Iterator
     """Two replicas on Ray Serve, otherwise like :func:`embedded`."""
     given = os.environ.get(HOST_OF_REPLICAS)
     host = {"LOGDET_HOST": given, "LOGDET_ALLOW_ANONYMOUS": "true"} if given else {}
-    with _running(RAY, bundles, host | dict(settings or {})) as running:
+    with running_as(RAY, bundles, host | dict(settings or {})) as running:
         yield running
 
 
 @contextmanager
-def _running(program: str, bundles: Path, settings: Mapping[str, str]) -> Iterator[Running]:
+def running_as(program: str, bundles: Path, settings: Mapping[str, str]) -> Iterator[Running]:
+    """A program that serves, from its banner to its end; settings are environment variables."""
     environ = os.environ | {"LOGDET_BUNDLES": str(bundles), "LOGDET_PORT": "0"} | settings
     process = subprocess.Popen(
         [sys.executable, "-c", program],

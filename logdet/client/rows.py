@@ -33,8 +33,9 @@ _ALL_WHOLE = 2**53  # up to here every whole number is a double
 def kind_of(rows: RowsLike) -> Kind:
     """What rows are: a kind of frame, or what becomes an array."""
     for kind, package, name in _FRAMES:
-        module = sys.modules.get(package)
-        if module is not None and isinstance(rows, getattr(module, name)):
+        # A module that another thread is still importing has made no frame yet.
+        made = getattr(sys.modules.get(package), name, None)
+        if made is not None and isinstance(rows, made):
             return kind
     return "numpy"
 

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 # Watching for the client costs more than the work on a smaller body, unless that asks for much.
 WATCHED_BYTES = 64 * 1024
@@ -40,3 +41,27 @@ async def _disconnected(request: Request) -> None:
     receive: Callable[[], Awaitable[Any]] = request.receive
     while (await receive())["type"] != "http.disconnect":
         pass
+
+
+class GoneWhere:
+    """Tells an application that its client is gone where the rest of a request cannot be had.
+
+    Args:
+        app: The application.
+        lost: What asking for more raises when whoever passes it on, such as a proxy, has died.
+    """
+
+    def __init__(self, app: ASGIApp, lost: type[Exception]) -> None:
+        self._app = app
+        self._lost = lost
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See the ASGI specification."""
+
+        async def received() -> Message:
+            try:
+                return await receive()
+            except self._lost:
+                return {"type": "http.disconnect"}
+
+        await self._app(scope, received, send)

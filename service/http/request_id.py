@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 
-from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 HEADER = b"x-request-id"
@@ -32,8 +31,3 @@ class HideRequestId:
 
     def _passes(self, value: bytes) -> bool:
         return not self._sane and SANE.fullmatch(value) is not None
-
-
-def around_serve() -> list[Middleware]:
-    """What Ray Serve puts around its own HTTP servers, which answer with every request id."""
-    return [Middleware(HideRequestId, sane=False)]

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests import private_network
+from tests import network
 from tests.bench import flow, load, page, source
 from tests.bench.cells import Record
 from tests.bench.medians import Medians
@@ -60,8 +60,8 @@ def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
 def enter_private_network() -> bool:
     """Begin this process again in a network of its own; False where none can be made."""
     is_private = IN_PRIVATE in os.environ
-    if not is_private and private_network.can_be_made():
-        command = private_network.inside([sys.executable, "-m", *_module_and_arguments()])
+    if not is_private and network.can_be_made():
+        command = network.inside([sys.executable, "-m", *_module_and_arguments()])
         os.environ[IN_PRIVATE] = "1"
         os.execvp(command[0], command)  # noqa: S606 - ourselves
     return is_private

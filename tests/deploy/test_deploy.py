@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -261,3 +262,13 @@ def test_the_tools_accept_their_files(command: list[str]) -> None:
     ):
         pytest.skip("docker has no compose command here")
     subprocess.run(command, check=True, timeout=60)
+
+
+def test_the_image_names_the_script_that_stands_for_haproxy(dockerfile: str) -> None:
+    named = re.search(r"RAY_SERVE_HAPROXY_BINARY_PATH=\S*/site-packages/(\S+)", dockerfile)
+    assert named
+    script = ROOT / named[1]
+    assert os.access(script, os.X_OK)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    packaged = project["tool"]["setuptools"]["package-data"]["service"]
+    assert str(script.relative_to(ROOT / "service")) in packaged

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from decimal import Decimal
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,14 @@ FRAMES: dict[str, Callable[[dict[str, Any]], Any]] = {
     "arrow": pa.table,
     "batch": pa.RecordBatch.from_pydict,
 }
+
+
+def test_a_package_that_another_thread_still_imports_is_no_trouble(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "pandas", ModuleType("pandas"))
+    assert kind_of([[1.0, 2.0]]) == "numpy"
+    assert kind_of(pa.table(SHUFFLED)) == "arrow"
 
 
 @pytest.mark.parametrize("kind", FRAMES)

@@ -18,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.bundles import ordinary_rows
 from tests.engines import RAY, ROOT, Running, on_ray
+from tests.processes import family_of
 from tests.ray.load import Load
 
 pytestmark = pytest.mark.serve
@@ -62,22 +63,6 @@ def test_nothing_listens_beyond_loopback(replicas: Running) -> None:
     assert len(processes) > 5
     assert addresses
     assert [str(a) for a in addresses if not a.is_loopback] == []
-
-
-def family_of(pid: int) -> set[int]:
-    """A process and all that descend from it."""
-    children: dict[int, list[int]] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        children.setdefault(int(fields[1]), []).append(int(stat.parent.name))
-    found, left = set(), [pid]
-    while left:
-        found.add(one := left.pop())
-        left.extend(children.get(one, []))
-    return found
 
 
 def listening(pid: int) -> set[object]:

@@ -7,7 +7,9 @@ import asyncio
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from service.http.request_id import HideRequestId, around_serve
+from service.http.around_serve import middlewares
+from service.http.request_id import HideRequestId
+from service.http.unanswered import AnswerForLost
 
 
 def seen(value: bytes, *, sane: bool) -> list[tuple[bytes, bytes]]:
@@ -36,6 +38,5 @@ def test_every_id_is_hidden_from_an_application_behind_one_that_answers_with_it(
     assert seen(b"a-1", sane=True) == [(b"accept", b"*/*")]
 
 
-def test_serve_is_given_the_filter_and_no_more() -> None:
-    (middleware,) = around_serve()
-    assert middleware.cls is HideRequestId
+def test_serve_is_given_the_filter_and_the_answer_for_lost_requests() -> None:
+    assert [middleware.cls for middleware in middlewares()] == [HideRequestId, AnswerForLost]
