@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from exported.arrays import read_arrays
 from exported.bundle import Bundle, describe_file, read_bundle
 from exported.errors import BundleInvalidError
-from service.loaded import open_graphs
+from service.loaded import open_graphs, open_sessions
 from service.runtime import Runtime
 from tests.bundles import write_gaussian
 
@@ -48,9 +48,10 @@ def test_a_graph_that_reads_a_file_is_refused_in_a_sentence(bundle: Bundle, loca
     tensor.ClearField("raw_data")
     tensor.data_location = TensorProto.EXTERNAL
     tensor.external_data.add(key="location", value=location)
-    with pytest.raises(BundleInvalidError, match="keeps its numbers in another file") as refused:
-        open_graphs(with_graph(bundle, model), CPU)
-    assert location in str(refused.value)
+    for load in (open_graphs, open_sessions):  # of the service, of the command that verifies
+        with pytest.raises(BundleInvalidError, match="its numbers in another file") as refused:
+            load(with_graph(bundle, model), CPU)
+        assert location in str(refused.value)
 
 
 def test_a_graph_that_takes_for_ever_is_given_up(bundle: Bundle) -> None:
