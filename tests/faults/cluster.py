@@ -33,7 +33,9 @@ import ray
 from ray import serve
 from service.config import ServiceConfig
 from service.ray_replica import application
-config = ServiceConfig(bundles=sys.argv[1], host="0.0.0.0", grpc_port=None, sessions=1)
+config = ServiceConfig(
+    bundles=sys.argv[1], host="0.0.0.0", grpc_port=None, sessions=1, allow_anonymous=True
+)
 ray.init(address=sys.argv[2], log_to_driver=False)
 serve.start(proxy_location="EveryNode", http_options={"host": "0.0.0.0", "port": 8000})
 serve.run(application(config, 2, 0), name="logdet")
