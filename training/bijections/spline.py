@@ -1,7 +1,8 @@
-r"""The monotone rational-quadratic spline on vectors of scalars: the formulas, without parameters.
+r"""The monotone rational-quadratic spline on matrices of scalars: the formulas, and a map by them.
 
-Layout follows what runs fast in onnxruntime: bin search by comparison with edges, selection by
-matrix products with one-hot tables instead of gathers, row scalars of rank 1, no branch on values.
+Layout follows what runs fast in onnxruntime: the batch is the last axis, so that what differs by
+feature or by bin broadcasts over long runs; the bin is searched by comparison with all edges and
+read by one GatherElements a quantity, whose inner loop is that run. No branch on values.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from training.bijections.maps import ElementwiseMap
+from training.networks import columns
 
 # Largest absolute logarithm (nats) of an unnormalised bin width, bin height or knot slope. It
 # bounds the Lipschitz constants and so how much of the round trip survives float32; 3 gained
@@ -21,7 +23,10 @@ LOG_BOUND = 2.0
 
 
 class Bin(NamedTuple):
-    """The bin each scalar falls in; edges and sizes unnormalised, all of shape ``(scalars,)``."""
+    """The bin each scalar falls in, one shape for all; edges and sizes unnormalised.
+
+    Left edges are measured from the middle of their axis.
+    """
 
     x_left: Tensor
     width: Tensor
@@ -37,7 +42,7 @@ class Bin(NamedTuple):
         return (self.height * self.x_total) / (self.width * self.y_total)
 
 
-# Finds the bin of positions given in [0, 1] along one axis.
+# Finds the bin of positions given in [-1/2, 1/2] along one axis.
 FindBin = Callable[[Tensor], Bin]
 
 
@@ -52,18 +57,18 @@ def encode_scalars(x: Tensor, bound: float, find: FindBin) -> tuple[Tensor, Tens
                          {s + (d_l + d_r - 2s)\theta(1-\theta)}.
 
     Args:
-        x: Shape ``(scalars,)``.
+        x: Any shape.
         bound: Half width of the box; a power of two, so that ``1 / bound`` is exact.
         find: Bins along the x axis.
 
     Returns:
-        Values and log slopes, each of shape ``(scalars,)``.
+        Values and log slopes, each of the shape of x.
 
     References:
         Durkan et al., Neural spline flows (2019). https://arxiv.org/abs/1906.04032
     """
     inside = torch.clamp(x, -bound, bound)
-    unit = inside * (0.5 / bound) + 0.5
+    unit = inside * (0.5 / bound)
     found = find(unit)
     # Rounding can put theta outside [0, 1], where the log slope may not exist.
     theta = torch.clamp((unit * found.x_total - found.x_left) / found.width, 0.0, 1.0)
@@ -71,13 +76,13 @@ def encode_scalars(x: Tensor, bound: float, find: FindBin) -> tuple[Tensor, Tens
     bend = found.slope_left + found.slope_right - 2.0 * mean
     rise = (mean * theta + curve * (found.slope_left - mean)) / (mean + bend * curve)
     y = (found.y_left + found.height * rise) / found.y_total
-    return y * (2.0 * bound) + (x - inside - bound), _log_slope(found, theta)
+    return y * (2.0 * bound) + (x - inside), _log_slope(found, theta)
 
 
 def decode_scalars(y: Tensor, bound: float, find: FindBin) -> tuple[Tensor, Tensor]:
     """Undo :func:`encode_scalars`, with bins along the y axis; log slopes are of the inverse."""
     inside = torch.clamp(y, -bound, bound)
-    unit = inside * (0.5 / bound) + 0.5
+    unit = inside * (0.5 / bound)
     found = find(unit)
     phi = torch.clamp((unit * found.y_total - found.y_left) / found.height, 0.0, 1.0)
     mean = found.slope()
@@ -88,7 +93,7 @@ def decode_scalars(y: Tensor, bound: float, find: FindBin) -> tuple[Tensor, Tens
     root = torch.sqrt(torch.relu(b * b + 4.0 * (a * c)))
     theta = torch.clamp((c + c) / (b + root), 0.0, 1.0)
     x = (found.x_left + found.width * theta) / found.x_total
-    return x * (2.0 * bound) + (y - inside - bound), -_log_slope(found, theta)
+    return x * (2.0 * bound) + (y - inside), -_log_slope(found, theta)
 
 
 def bounded_exp(logits: Tensor) -> Tensor:
@@ -108,8 +113,9 @@ def _log_slope(found: Bin, theta: Tensor) -> Tensor:
 class RationalQuadratic(ElementwiseMap):
     """Splines whose shape is given for each scalar; the module holds only constant tables.
 
-    Logits have shape ``(scalars, bins)`` for widths and heights, ``(scalars, bins - 1)`` for the
-    slopes at inner knots; all zero is the identity.
+    Logits have the batch last, as :meth:`ask` gives them: ``(features * bins, batch)`` for widths
+    and heights, ``(features * (bins - 1), batch)`` for the slopes at inner knots; all zero is the
+    identity.
 
     Args:
         bins: Number of bins.
@@ -119,68 +125,82 @@ class RationalQuadratic(ElementwiseMap):
         ValueError: If there are fewer than two bins.
     """
 
-    cumulate: Tensor
-    probe: Tensor
-    to_bin: Tensor
-    first_bin: Tensor
-    to_left_knot: Tensor
-    to_right_knot: Tensor
-    first_knot: Tensor
+    to_left: Tensor
+    behind_first: Tensor
 
     def __init__(self, bins: int, bound: float) -> None:
         super().__init__()
         if bins < 2:
             raise ValueError(f"expected at least 2 bins, got {bins}")
         self.bins, self.bound = bins, bound
-        cumulate, probe = torch.ones(bins, bins).triu(), torch.ones(1, bins)
-        cumulate[:, -1], probe[:, -1] = 0.0, -1.0
-        step = torch.eye(bins).roll(1, dims=1).triu() - torch.eye(bins)
-        self.register_buffer("cumulate", cumulate)
-        self.register_buffer("probe", probe)
-        self.register_buffer("to_bin", step)
-        self.register_buffer("first_bin", torch.eye(bins)[0])
-        self.register_buffer("to_left_knot", -step.T[:, :-1].contiguous())
-        self.register_buffer("to_right_knot", step[:, :-1].contiguous())
-        self.register_buffer("first_knot", torch.eye(bins - 1)[0])
+        self.register_buffer("to_left", torch.ones(bins, bins).tril(-1) - 0.5)
+        self.register_buffer("behind_first", torch.ones(1, bins).triu(1))
 
     def parameters_per_scalar(self) -> tuple[int, ...]:
         """Sizes of the width, height and slope logits of one scalar."""
         return self.bins, self.bins, self.bins - 1
 
+    def ask(self, network: nn.Module, rows: Tensor) -> tuple[Tensor, ...]:
+        """See :meth:`ElementwiseMap.ask`."""
+        return columns(network, rows)
+
+    def turned(self, tables: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """See :meth:`ElementwiseMap.turned`."""
+        return tuple(table.T for table in tables)
+
     def encode(self, x: Tensor, *tables: Tensor) -> tuple[Tensor, Tensor]:
         """See :func:`encode_scalars`."""
-        widths, heights, slopes = bounded_exp(tables[0]), bounded_exp(tables[1]), tables[2]
-        return encode_scalars(
-            x, self.bound, lambda unit: self._find(unit, widths, widths, heights, slopes)
+        widths, heights, slopes = self._shapes(tables)
+        value, log_slope = encode_scalars(
+            x.T.unsqueeze(1),
+            self.bound,
+            lambda unit: self._find(unit, widths, (widths, heights, slopes)),
         )
+        return value.squeeze(1).T, log_slope.squeeze(1).T
 
     def decode(self, y: Tensor, *tables: Tensor) -> tuple[Tensor, Tensor]:
         """See :func:`decode_scalars`."""
-        widths, heights, slopes = bounded_exp(tables[0]), bounded_exp(tables[1]), tables[2]
-        return decode_scalars(
-            y, self.bound, lambda unit: self._find(unit, heights, widths, heights, slopes)
+        widths, heights, slopes = self._shapes(tables)
+        value, log_slope = decode_scalars(
+            y.T.unsqueeze(1),
+            self.bound,
+            lambda unit: self._find(unit, heights, (widths, heights, slopes)),
+        )
+        return value.squeeze(1).T, log_slope.squeeze(1).T
+
+    def _shapes(self, tables: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor]:
+        """Widths and heights of bins and logits of slopes, ``(features, bins, batch)``."""
+        widths, heights, slopes = (
+            torch.unflatten(table, 0, (-1, size))
+            for table, size in zip(tables, self.parameters_per_scalar(), strict=True)
+        )
+        return bounded_exp(widths), bounded_exp(heights), slopes
+
+    def _find(self, unit: Tensor, axis: Tensor, shapes: tuple[Tensor, Tensor, Tensor]) -> Bin:
+        """Bins of ``(features, 1, batch)`` along ``axis``: widths to encode, heights to decode."""
+        widths, heights, slopes = shapes
+        lefts, totals = zip(
+            *((self.to_left @ sizes, sizes.sum(1, keepdim=True)) for sizes in (widths, heights)),
+            strict=True,
+        )
+        here = 0 if axis is widths else 1
+        passed = (lefts[here] <= unit * totals[here]).to(unit.dtype)
+        # As a product, which takes no copy without the first bin; so a NaN is in that one.
+        place = self.behind_first @ passed
+        index = place.long()
+        return Bin(
+            x_left=torch.gather(lefts[0], 1, index),
+            width=torch.gather(widths, 1, index),
+            x_total=totals[0],
+            y_left=torch.gather(lefts[1], 1, index),
+            height=torch.gather(heights, 1, index),
+            y_total=totals[1],
+            slope_left=_inner_slope(slopes, place - 1.0, place),
+            slope_right=_inner_slope(slopes, place, self.bins - 1.0 - place),
         )
 
-    def _find(
-        self, unit: Tensor, axis: Tensor, widths: Tensor, heights: Tensor, slopes: Tensor
-    ) -> Bin:
-        """Bins along ``axis``: the widths to encode, the heights to decode."""
-        x_total, y_total = widths.sum(-1), heights.sum(-1)
-        position = unit * (x_total if axis is widths else y_total)
-        # Negative where bin k's right edge lies before the position; never in the last column.
-        # A matrix product, because broadcasting a column costs onnxruntime five times as much.
-        ahead = torch.addmm(axis @ self.cumulate, position.reshape(-1, 1), self.probe, alpha=-1.0)
-        passed = (ahead < 0).to(axis.dtype)
-        here = torch.addmm(self.first_bin, passed, self.to_bin)
-        left = passed @ self.to_left_knot
-        right = torch.addmm(self.first_knot, passed, self.to_right_knot)
-        return Bin(
-            x_left=(passed * widths).sum(-1),
-            width=(here * widths).sum(-1),
-            x_total=x_total,
-            y_left=(passed * heights).sum(-1),
-            height=(here * heights).sum(-1),
-            y_total=y_total,
-            slope_left=bounded_exp((left * slopes).sum(-1)),
-            slope_right=bounded_exp((right * slopes).sum(-1)),
-        )
+
+def _inner_slope(logits: Tensor, place: Tensor, inside: Tensor) -> Tensor:
+    """Slopes at inner knots; where ``inside`` is zero, at the end of the box, one."""
+    index = torch.clamp(place, 0.0, logits.shape[1] - 1.0).long()
+    return bounded_exp(torch.gather(logits, 1, index) * torch.clamp(inside, max=1.0))
