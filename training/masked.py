@@ -105,7 +105,6 @@ class MaskedNetwork(MultiHead):
     ) -> None:
         super().__init__(trunk, heads)
         self.features = features
-        self.sizes = [head.out_features // features for head in self.linear_heads()]
         self.completed = nn.ModuleList(Completed(units, features) for units in degrees[:-1])
 
     def weights(self) -> Weights:
@@ -152,12 +151,13 @@ class MaskedNetwork(MultiHead):
         head = weights.heads.index_select(0, place).squeeze(0)
         bias = weights.head_biases.index_select(0, place)
         tables = torch.addmm(bias, relu(complete[-1]), head)
-        return torch.split(tables, self.sizes, dim=1), tuple(complete)
+        sizes = [head.out_features // self.features for head in self.linear_heads()]
+        return torch.split(tables, sizes, dim=1), tuple(complete)
 
     def reveal(
         self, weights: Weights, place: Tensor, value: Tensor, sums: Sequence[Tensor]
     ) -> tuple[Tensor, ...]:
-        """The sums once the feature at ``place`` is known to be ``value``, shape ``(batch, 1)``."""
+        """The sums once the feature at ``place`` is known to be ``value``, ``(batch, 1)``."""
         step = weights.inputs.index_select(0, place)
         return torch.addmm(sums[0], value, step), *sums[1:]
 

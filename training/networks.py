@@ -49,11 +49,19 @@ class MultiHead(nn.Module):
         hidden = self.trunk(rows)
         weights, biases = self.head_weights(), [head.bias for head in self.linear_heads()]
         tables = torch.addmm(torch.cat(biases)[:, None], torch.cat(weights), hidden.T)
-        return torch.split(tables, [len(weight) for weight in weights])
+        return tuple(torch.split(tables, [len(weight) for weight in weights]))
 
     def head_weights(self) -> list[Tensor]:
         """Of each linear head, ``(size, hidden units)``."""
         return [head.weight for head in self.linear_heads()]
+
+    def replace_heads(self, heads: Iterable[Sequence[Tensor]]) -> None:
+        """Take other linear heads: of each the weight, ``(size, hidden units)``, and the bias."""
+        self.heads = nn.ModuleList()
+        for weight, bias in heads:
+            head = nn.Linear(weight.shape[1], weight.shape[0])
+            head.weight, head.bias = nn.Parameter(weight), nn.Parameter(bias)
+            self.heads.append(head)
 
     def linear_heads(self) -> list[nn.Linear]:
         """The heads that are linear layers."""

@@ -29,6 +29,9 @@ class ElementwiseMap(nn.Module):
         """Tables ``(batch, features * width)`` in the layout of this map's."""
         return tables
 
+    def absorb(self, network: nn.Module) -> None:
+        """Before an export: let the network's heads do what this map does first to every table."""
+
     def encode(self, x: Tensor, *tables: Tensor) -> tuple[Tensor, Tensor]:
         """Map ``(batch, features)``, given tables. Returns values and log slopes."""
         raise NotImplementedError

@@ -44,7 +44,7 @@ class ElementwiseSpline(Bijection):
         """See :meth:`Bijection.encode_terms`."""
         xs, ys, slopes = self._knots()
         value, log_slope = encode_scalars(
-            x.T, self.bound, lambda unit: self._find(unit, xs, (xs, ys, slopes))
+            x.T, self.bound, lambda inside: self._find(inside, xs, (xs, ys, slopes))
         )
         return value.T, log_slope.T
 
@@ -52,41 +52,41 @@ class ElementwiseSpline(Bijection):
         """See :meth:`Bijection.decode`."""
         xs, ys, slopes = self._knots()
         value, log_slope = decode_scalars(
-            z.T, self.bound, lambda unit: self._find(unit, ys, (xs, ys, slopes))
+            z.T, self.bound, lambda inside: self._find(inside, ys, (xs, ys, slopes))
         )
         return value.T, log_slope.sum(dim=0)
 
     def _knots(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Positions on both axes in [-1/2, 1/2] and slopes, each ``(features, bins + 1)``."""
+        """Knots on both axes and slopes there, each ``(features, bins + 1)``."""
         ends = self.slopes.new_ones(self.features, 1)
 
         def positions(logits: Tensor) -> Tensor:
             sizes = bounded_exp(logits)
             inner = sizes.cumsum(dim=1)[:, :-1] / sizes.sum(dim=1, keepdim=True)
-            return torch.cat([-0.5 * ends, inner - 0.5, 0.5 * ends], dim=1)
+            return 2.0 * self.bound * (torch.cat([0.0 * ends, inner, ends], dim=1) - 0.5)
 
         slopes = torch.cat([ends, bounded_exp(self.slopes), ends], dim=1)
         return positions(self.widths), positions(self.heights), slopes
 
-    def _find(self, unit: Tensor, axis: Tensor, knots: tuple[Tensor, Tensor, Tensor]) -> Bin:
+    def _find(self, inside: Tensor, axis: Tensor, knots: tuple[Tensor, Tensor, Tensor]) -> Bin:
         """Bins of ``(features, batch)`` along ``axis``, one of the two tables of positions."""
-        passed = (axis[:, 1:-1, None] <= unit[:, None]).to(axis.dtype)
+        passed = (axis[:, 1:-1, None] <= inside[:, None]).to(axis.dtype)
         first = torch.arange(self.features, dtype=axis.dtype, device=axis.device) * self.bins
         index = (passed.sum(dim=1) + first[:, None]).long().reshape(-1)
 
         def select(table: Tensor) -> Tensor:
             """Entries ``(features, bins)`` at each scalar's bin."""
-            return torch.gather(table.reshape(-1), 0, index).reshape_as(unit)
+            return torch.gather(table.reshape(-1), 0, index).reshape_as(inside)
 
         xs, ys, slopes = knots
-        one = torch.ones_like(unit)
+        one = axis.new_ones(())
         return Bin(
             x_left=select(xs[:, :-1]),
             width=select(xs[:, 1:] - xs[:, :-1]),
-            x_total=one,
+            x_scale=one,
             y_left=select(ys[:, :-1]),
             height=select(ys[:, 1:] - ys[:, :-1]),
-            y_total=one,
+            y_scale=one,
             slope_left=select(slopes[:, :-1]),
             slope_right=select(slopes[:, 1:]),
         )

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from training.bijections.maps import ElementwiseMap
-from training.networks import columns
+from training.networks import MultiHead, columns
 
 # Largest absolute logarithm (nats) of an unnormalised bin width, bin height or knot slope. It
 # bounds the Lipschitz constants and so how much of the round trip survives float32; 3 gained
@@ -23,34 +23,61 @@ LOG_BOUND = 2.0
 
 
 class Bin(NamedTuple):
-    """The bin each scalar falls in, one shape for all; edges and sizes unnormalised.
+    """The bin each scalar falls in, one shape for all; edges and sizes in units of an axis.
 
-    Left edges are measured from the middle of their axis.
+    The axes have units of their own, which the scales tell: so many of them are one unit of the
+    scalar. Left edges are measured from the middle of the axis.
     """
 
     x_left: Tensor
     width: Tensor
-    x_total: Tensor
+    x_scale: Tensor
     y_left: Tensor
     height: Tensor
-    y_total: Tensor
+    y_scale: Tensor
     slope_left: Tensor
     slope_right: Tensor
 
-    def slope(self) -> Tensor:
-        """Mean slope of the bin once both axes are scaled to the same box."""
-        return (self.height * self.x_total) / (self.width * self.y_total)
 
-
-# Finds the bin of positions given in [-1/2, 1/2] along one axis.
+# Finds the bin of scalars inside of the box, along one axis.
 FindBin = Callable[[Tensor], Bin]
+
+
+class _Curve:
+    r"""The bin's curve at :math:`\theta`, its place in the bin (eqs. 4 and 5 of the reference)."""
+
+    def __init__(self, found: Bin) -> None:
+        self.found = found
+        self.mean = (found.height * found.x_scale) / (found.width * found.y_scale)
+        self.over = found.slope_left - self.mean
+        self.change = found.slope_right - found.slope_left
+        self.bend = self.change + self.over + self.over
+
+    def rise_and_log_slope(self, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """Of the bin's height, the part below the curve; and the logarithm of dy/dx."""
+        curve = theta - theta * theta
+        bent = self.bend * curve
+        below = self.mean + bent
+        ratio = self.mean / below
+        linear = self.found.slope_left + theta * self.change - bent
+        rise = (self.mean * theta + curve * self.over) / below
+        return rise, torch.log(ratio * ratio * linear)
+
+    def theta(self, phi: Tensor) -> Tensor:
+        """Where the curve has risen by a part of the bin's height (eqs. 6 to 8)."""
+        # In the form without cancellation. Rounding can push the discriminant below zero; it is
+        # clamped so that a row never becomes NaN.
+        bend = phi * self.bend
+        a, b, c = bend - self.over, self.found.slope_left - bend, self.mean * phi
+        root = torch.sqrt(torch.relu(b * b + 4.0 * (a * c)))
+        return torch.clamp((c + c) / (b + root), 0.0, 1.0)
 
 
 def encode_scalars(x: Tensor, bound: float, find: FindBin) -> tuple[Tensor, Tensor]:
     r"""Apply the spline inside ``[-bound, bound]`` and the identity outside.
 
     With :math:`\theta` the position in the bin, :math:`s` its mean slope and :math:`d_l, d_r` the
-    slopes at its knots (eqs. 4 and 5 of the reference),
+    slopes at its knots,
 
     .. math::
         y = y_l + h \frac{s\theta^2 + d_l\theta(1-\theta)}
@@ -68,52 +95,37 @@ def encode_scalars(x: Tensor, bound: float, find: FindBin) -> tuple[Tensor, Tens
         Durkan et al., Neural spline flows (2019). https://arxiv.org/abs/1906.04032
     """
     inside = torch.clamp(x, -bound, bound)
-    unit = inside * (0.5 / bound)
-    found = find(unit)
+    found = find(inside)
     # Rounding can put theta outside [0, 1], where the log slope may not exist.
-    theta = torch.clamp((unit * found.x_total - found.x_left) / found.width, 0.0, 1.0)
-    mean, curve = found.slope(), theta - theta * theta
-    bend = found.slope_left + found.slope_right - 2.0 * mean
-    rise = (mean * theta + curve * (found.slope_left - mean)) / (mean + bend * curve)
-    y = (found.y_left + found.height * rise) / found.y_total
-    return y * (2.0 * bound) + (x - inside), _log_slope(found, theta)
+    theta = torch.clamp((inside * found.x_scale - found.x_left) / found.width, 0.0, 1.0)
+    rise, log_slope = _Curve(found).rise_and_log_slope(theta)
+    return (found.y_left + found.height * rise) / found.y_scale + (x - inside), log_slope
 
 
 def decode_scalars(y: Tensor, bound: float, find: FindBin) -> tuple[Tensor, Tensor]:
     """Undo :func:`encode_scalars`, with bins along the y axis; log slopes are of the inverse."""
     inside = torch.clamp(y, -bound, bound)
-    unit = inside * (0.5 / bound)
-    found = find(unit)
-    phi = torch.clamp((unit * found.y_total - found.y_left) / found.height, 0.0, 1.0)
-    mean = found.slope()
-    # Root of a*theta^2 + b*theta - c in the form without cancellation (eqs. 6 to 8). Rounding can
-    # push the discriminant below zero; it is clamped so that a row never becomes NaN.
-    bend = phi * (found.slope_left + found.slope_right - 2.0 * mean)
-    a, b, c = mean - found.slope_left + bend, found.slope_left - bend, mean * phi
-    root = torch.sqrt(torch.relu(b * b + 4.0 * (a * c)))
-    theta = torch.clamp((c + c) / (b + root), 0.0, 1.0)
-    x = (found.x_left + found.width * theta) / found.x_total
-    return x * (2.0 * bound) + (y - inside), -_log_slope(found, theta)
+    found = find(inside)
+    phi = torch.clamp((inside * found.y_scale - found.y_left) / found.height, 0.0, 1.0)
+    curve = _Curve(found)
+    theta = curve.theta(phi)
+    x = (found.x_left + found.width * theta) / found.x_scale
+    return x + (y - inside), -curve.rise_and_log_slope(theta)[1]
 
 
 def bounded_exp(logits: Tensor) -> Tensor:
     """Positive numbers within ``exp(±LOG_BOUND)``; one at zero."""
-    return torch.exp(LOG_BOUND * torch.tanh(logits * (1.0 / LOG_BOUND)))
+    return _exp_tanh(logits * (1.0 / LOG_BOUND))
 
 
-def _log_slope(found: Bin, theta: Tensor) -> Tensor:
-    """Logarithm of dy/dx at ``theta`` (eq. 5)."""
-    mean, curve = found.slope(), theta - theta * theta
-    bend = curve * (found.slope_left + found.slope_right - 2.0 * mean)
-    ratio = mean / (mean + bend)
-    linear = found.slope_left + theta * (found.slope_right - found.slope_left) - bend
-    return torch.log(ratio * ratio * linear)
+def _exp_tanh(scaled: Tensor) -> Tensor:
+    return torch.exp(LOG_BOUND * torch.tanh(scaled))
 
 
 class RationalQuadratic(ElementwiseMap):
     """Splines whose shape is given for each scalar; the module holds only constant tables.
 
-    Logits have the batch last, as :meth:`ask` gives them: ``(features * bins, batch)`` for widths
+    Tables have the batch last, as :meth:`ask` gives them: ``(features * bins, batch)`` for widths
     and heights, ``(features * (bins - 1), batch)`` for the slopes at inner knots; all zero is the
     identity.
 
@@ -125,16 +137,22 @@ class RationalQuadratic(ElementwiseMap):
         ValueError: If there are fewer than two bins.
     """
 
-    to_left: Tensor
-    behind_first: Tensor
+    to_axis: Tensor
+    to_knots: Tensor
 
     def __init__(self, bins: int, bound: float) -> None:
         super().__init__()
         if bins < 2:
             raise ValueError(f"expected at least 2 bins, got {bins}")
-        self.bins, self.bound = bins, bound
-        self.register_buffer("to_left", torch.ones(bins, bins).tril(-1) - 0.5)
-        self.register_buffer("behind_first", torch.ones(1, bins).triu(1))
+        self.bins, self.bound, self.absorbed = bins, bound, False
+        # From the bins' sizes to their left edges, and as a last row to the scale.
+        lefts, scale = torch.ones(bins, bins).tril(-1) - 0.5, torch.full((1, bins), 0.5 / bound)
+        self.register_buffer("to_axis", torch.cat([lefts, scale]))
+        # From the left edges passed to the bin's left and right knot; both ends are knot 0.
+        left, right = torch.ones(bins + 1), torch.ones(bins + 1)
+        left[0], right[-2] = 0.0, 1.0 - bins
+        left[-1] = right[-1] = 0.0
+        self.register_buffer("to_knots", torch.stack([left, right]))
 
     def parameters_per_scalar(self) -> tuple[int, ...]:
         """Sizes of the width, height and slope logits of one scalar."""
@@ -148,13 +166,29 @@ class RationalQuadratic(ElementwiseMap):
         """See :meth:`ElementwiseMap.turned`."""
         return tuple(table.T for table in tables)
 
+    def absorb(self, network: nn.Module) -> None:
+        """See :meth:`ElementwiseMap.absorb`: here the logits' scale, and the slope at knot 0."""
+        if self.absorbed or not isinstance(network, MultiHead):
+            return
+        sizes = self.parameters_per_scalar()
+        network.replace_heads(
+            [
+                [
+                    _padded(value.unflatten(0, (-1, size)), self.bins).flatten(0, 1)
+                    for value in (head.weight * (1.0 / LOG_BOUND), head.bias * (1.0 / LOG_BOUND))
+                ]
+                for head, size in zip(network.linear_heads(), sizes, strict=True)
+            ]
+        )
+        self.absorbed = True
+
     def encode(self, x: Tensor, *tables: Tensor) -> tuple[Tensor, Tensor]:
         """See :func:`encode_scalars`."""
         widths, heights, slopes = self._shapes(tables)
         value, log_slope = encode_scalars(
             x.T.unsqueeze(1),
             self.bound,
-            lambda unit: self._find(unit, widths, (widths, heights, slopes)),
+            lambda inside: self._find(inside, 0, (widths, heights, slopes)),
         )
         return value.squeeze(1).T, log_slope.squeeze(1).T
 
@@ -164,43 +198,43 @@ class RationalQuadratic(ElementwiseMap):
         value, log_slope = decode_scalars(
             y.T.unsqueeze(1),
             self.bound,
-            lambda unit: self._find(unit, heights, (widths, heights, slopes)),
+            lambda inside: self._find(inside, 1, (widths, heights, slopes)),
         )
         return value.squeeze(1).T, log_slope.squeeze(1).T
 
     def _shapes(self, tables: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor]:
-        """Widths and heights of bins and logits of slopes, ``(features, bins, batch)``."""
-        widths, heights, slopes = (
-            torch.unflatten(table, 0, (-1, size))
-            for table, size in zip(tables, self.parameters_per_scalar(), strict=True)
-        )
-        return bounded_exp(widths), bounded_exp(heights), slopes
+        """Widths and heights of bins and scaled logits of slopes, ``(features, bins, batch)``."""
+        if self.absorbed:
+            logits = [torch.unflatten(table, 0, (-1, self.bins)) for table in tables]
+        else:
+            logits = [
+                _padded(torch.unflatten(table * (1.0 / LOG_BOUND), 0, (-1, size)), self.bins)
+                for table, size in zip(tables, self.parameters_per_scalar(), strict=True)
+            ]
+        return _exp_tanh(logits[0]), _exp_tanh(logits[1]), logits[2]
 
-    def _find(self, unit: Tensor, axis: Tensor, shapes: tuple[Tensor, Tensor, Tensor]) -> Bin:
-        """Bins of ``(features, 1, batch)`` along ``axis``: widths to encode, heights to decode."""
+    def _find(self, inside: Tensor, along: int, shapes: tuple[Tensor, Tensor, Tensor]) -> Bin:
+        """Bins of ``(features, 1, batch)`` along an axis: 0, that of x, or 1."""
         widths, heights, slopes = shapes
-        lefts, totals = zip(
-            *((self.to_left @ sizes, sizes.sum(1, keepdim=True)) for sizes in (widths, heights)),
-            strict=True,
-        )
-        here = 0 if axis is widths else 1
-        passed = (lefts[here] <= unit * totals[here]).to(unit.dtype)
-        # As a product, which takes no copy without the first bin; so a NaN is in that one.
-        place = self.behind_first @ passed
-        index = place.long()
+        axes = self.to_axis @ widths, self.to_axis @ heights
+        x_scale, y_scale = (axis[:, self.bins :] for axis in axes)
+        passed = axes[along] <= inside * (x_scale, y_scale)[along]
+        knots = (self.to_knots @ passed.to(inside.dtype)).long()
+        place = knots[:, :1]
+        at_knots = _exp_tanh(torch.gather(slopes, 1, knots))
         return Bin(
-            x_left=torch.gather(lefts[0], 1, index),
-            width=torch.gather(widths, 1, index),
-            x_total=totals[0],
-            y_left=torch.gather(lefts[1], 1, index),
-            height=torch.gather(heights, 1, index),
-            y_total=totals[1],
-            slope_left=_inner_slope(slopes, place - 1.0, place),
-            slope_right=_inner_slope(slopes, place, self.bins - 1.0 - place),
+            x_left=torch.gather(axes[0], 1, place),
+            width=torch.gather(widths, 1, place),
+            x_scale=x_scale,
+            y_left=torch.gather(axes[1], 1, place),
+            height=torch.gather(heights, 1, place),
+            y_scale=y_scale,
+            slope_left=at_knots[:, :1],
+            slope_right=at_knots[:, 1:],
         )
 
 
-def _inner_slope(logits: Tensor, place: Tensor, inside: Tensor) -> Tensor:
-    """Slopes at inner knots; where ``inside`` is zero, at the end of the box, one."""
-    index = torch.clamp(place, 0.0, logits.shape[1] - 1.0).long()
-    return bounded_exp(torch.gather(logits, 1, index) * torch.clamp(inside, max=1.0))
+def _padded(tables: Tensor, size: int) -> Tensor:
+    """Tables ``(features, up to size, ...)`` with zeros before what they hold."""
+    missing = size - tables.shape[1]
+    return torch.cat([torch.zeros_like(tables[:, :missing]), tables], 1) if missing else tables
