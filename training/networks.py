@@ -47,7 +47,8 @@ class MultiHead(nn.Module):
         of one that is wide enough nothing.
         """
         hidden = self.trunk(rows)
-        weights, biases = self.head_weights(), [head.bias for head in self.linear_heads()]
+        weights = self.head_weights()
+        biases: list[Tensor] = [head.bias for head in self.linear_heads()]
         tables = torch.addmm(torch.cat(biases)[:, None], torch.cat(weights), hidden.T)
         return tuple(torch.split(tables, [len(weight) for weight in weights]))
 
