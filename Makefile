@@ -9,7 +9,7 @@ STAMP := $(VENV)/.setup-done
 .DEFAULT_GOAL := help
 .PHONY: help setup check format test test-serve test-contract test-slow serve serve-ray bundle \
 	compare toy-table density-table tails-table graph-table inference-table bound-table \
-	outlier-table clean
+	outlier-table bench-graphs clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -87,6 +87,9 @@ bound-table: setup ## Flow-VAEs on images, into docs/tables: make bound-table DA
 outlier-table: setup ## Scores of images of another set: make outlier-table MNIST=FOLDER FASHION=FOLDER
 	@test -n "$(MNIST)" -a -n "$(FASHION)" || { echo "name the folders: make outlier-table MNIST=FOLDER FASHION=FOLDER" >&2; exit 2; }
 	$(BIN)/python -m training.tables.outliers --mnist $(MNIST) --fashion $(FASHION) --out docs/tables
+
+bench-graphs: setup ## Exported graphs beside their matrix products and other libraries, into docs/tables
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.bench.graphs.run --out docs/tables
 
 clean: ## Remove caches and build folders, not .venv
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
