@@ -199,8 +199,8 @@ def _student_t(z: Tensor, degrees: Tensor, log_norm: Tensor) -> Tensor:
 
 
 def _student_t_costs(z: Tensor, degrees: Tensor) -> Tensor:
-    bent = torch.log1p((z / degrees.sqrt()).square())
-    return 0.5 * (degrees + 1.0) * bent
+    scaled = z / degrees.sqrt()
+    return 0.5 * (degrees + 1.0) * torch.log1p(scaled * scaled)
 
 
 def _mixture(z: Tensor, log_weights: Tensor, means: Tensor, log_scales: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from training.bases import BaseDensity, StandardNormal
-from training.bijections import Bijection, Chain, Linear
+from training.bijections import Autoregressive, Bijection, Chain, Coupling, Linear
 from training.bijections.orthonormal import fix
 from training.masked import unmask
 from training.trainee import Trainee
@@ -64,13 +64,14 @@ def folded(chain: Chain) -> Chain:
     """The same map in float64 with every run of affine layers folded into one :class:`Linear`.
 
     Inverses and log-dets become constants, so an exported graph holds no linear solve; masks are
-    multiplied into the weights, orthonormal matrices computed. Chains inside of other bijections
-    are folded too.
+    multiplied into the weights, orthonormal matrices computed, and heads do what an elementwise
+    map would do first to every table. Chains inside of other bijections are folded too.
     """
     layers: list[Bijection] = []
     copied = copy.deepcopy(chain).double().eval()
     unmask(copied)
     fix(copied)
+    _absorb(copied)
     for bijection in _flattened(copied.bijections):
         for name, child in bijection.named_children():
             if isinstance(child, Chain):
@@ -86,6 +87,12 @@ def folded(chain: Chain) -> Chain:
                 weight, bias = weight @ before[0], weight @ before[1] + bias
         layers.append(Linear(weight, bias))
     return Chain(layers)
+
+
+def _absorb(chain: Chain) -> None:
+    for module in chain.modules():
+        if isinstance(module, Coupling | Autoregressive):
+            module.elementwise.absorb(module.conditioner)
 
 
 def _flattened(bijections: Sequence[Bijection]) -> list[Bijection]:

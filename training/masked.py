@@ -105,12 +105,11 @@ class MaskedNetwork(MultiHead):
     ) -> None:
         super().__init__(trunk, heads)
         self.features = features
-        self.sizes = [head.out_features // features for head in self._linear(self.heads)]
         self.completed = nn.ModuleList(Completed(units, features) for units in degrees[:-1])
 
     def weights(self) -> Weights:
         """The weights as the other methods take them; once for all features."""
-        trunk, heads = self._linear(self.trunk), self._linear(self.heads)
+        trunk, heads = self._linear(self.trunk), self.linear_heads()
         first, *later = (_weight(layer) for layer in trunk)
         return Weights(
             inputs=first[:, : self.features].T,
@@ -119,7 +118,7 @@ class MaskedNetwork(MultiHead):
             onward=[
                 units.onward(weight) for units, weight in zip(self._units(), later, strict=True)
             ],
-            heads=torch.cat([self._by_feature(_weight(head)) for head in heads], 1).mT,
+            heads=torch.cat([self._by_feature(weight) for weight in self.head_weights()], 1).mT,
             head_biases=torch.cat([self._by_feature(head.bias[:, None]) for head in heads], 1)[
                 :, :, 0
             ],
@@ -152,14 +151,19 @@ class MaskedNetwork(MultiHead):
         head = weights.heads.index_select(0, place).squeeze(0)
         bias = weights.head_biases.index_select(0, place)
         tables = torch.addmm(bias, relu(complete[-1]), head)
-        return torch.split(tables, self.sizes, dim=1), tuple(complete)
+        sizes = [head.out_features // self.features for head in self.linear_heads()]
+        return torch.split(tables, sizes, dim=1), tuple(complete)
 
     def reveal(
         self, weights: Weights, place: Tensor, value: Tensor, sums: Sequence[Tensor]
     ) -> tuple[Tensor, ...]:
-        """The sums once the feature at ``place`` is known to be ``value``, shape ``(batch,)``."""
+        """The sums once the feature at ``place`` is known to be ``value``, ``(batch, 1)``."""
         step = weights.inputs.index_select(0, place)
-        return torch.addmm(sums[0], value.reshape(-1, 1), step), *sums[1:]
+        return torch.addmm(sums[0], value, step), *sums[1:]
+
+    def head_weights(self) -> list[Tensor]:
+        """See :meth:`MultiHead.head_weights`."""
+        return [_weight(head) for head in self.linear_heads()]
 
     def _by_feature(self, rows: Tensor) -> Tensor:
         return rows.reshape(self.features, -1, rows.shape[1])

@@ -17,7 +17,8 @@ HEAD_SCALE = 0.01
 class MultiHead(nn.Module):
     """A trunk of hidden layers with several linear heads.
 
-    Separate heads, because splitting one wide output costs onnxruntime a copy.
+    Separate heads, because splitting one wide output costs onnxruntime a copy unless the batch is
+    its last axis.
 
     Args:
         trunk: Maps rows to the last hidden layer.
@@ -38,6 +39,41 @@ class MultiHead(nn.Module):
         """Map ``(batch, inputs)`` to one ``(batch, size)`` per head."""
         hidden = self.trunk(rows)
         return tuple(head(hidden) for head in self.heads)
+
+    def columns(self, rows: Tensor) -> tuple[Tensor, ...]:
+        """The same of linear heads with the batch last, ``(size, batch)``.
+
+        By one product for all heads: with its factors exchanged it costs more for each head, and
+        of one that is wide enough nothing.
+        """
+        hidden = self.trunk(rows)
+        weights = self.head_weights()
+        biases: list[Tensor] = [head.bias for head in self.linear_heads()]
+        tables = torch.addmm(torch.cat(biases)[:, None], torch.cat(weights), hidden.T)
+        return tuple(torch.split(tables, [len(weight) for weight in weights]))
+
+    def head_weights(self) -> list[Tensor]:
+        """Of each linear head, ``(size, hidden units)``."""
+        return [head.weight for head in self.linear_heads()]
+
+    def replace_heads(self, heads: Iterable[Sequence[Tensor]]) -> None:
+        """Take other linear heads: of each the weight, ``(size, hidden units)``, and the bias."""
+        self.heads = nn.ModuleList()
+        for weight, bias in heads:
+            head = nn.Linear(weight.shape[1], weight.shape[0])
+            head.weight, head.bias = nn.Parameter(weight), nn.Parameter(bias)
+            self.heads.append(head)
+
+    def linear_heads(self) -> list[nn.Linear]:
+        """The heads that are linear layers."""
+        return [head for head in self.heads if isinstance(head, nn.Linear)]
+
+
+def columns(network: nn.Module, rows: Tensor) -> tuple[Tensor, ...]:
+    """A conditioner's tables with the batch last, ``(size, batch)``."""
+    if isinstance(network, MultiHead):
+        return network.columns(rows)
+    return tuple(table.T for table in network(rows))
 
 
 def dense(

@@ -20,33 +20,35 @@ def tables(scalars: int, scale: float, dtype: torch.dtype) -> tuple[Tensor, Tens
         scale * torch.randn(1, size, generator=generator, dtype=torch.float64)
         for size in spline.parameters_per_scalar()
     )
-    return tuple(t.to(dtype).expand(scalars, -1) for t in (widths, heights, slopes))  # type: ignore[return-value]
+    return tuple(t.to(dtype).T.expand(-1, scalars) for t in (widths, heights, slopes))  # type: ignore[return-value]
 
 
 def knots(logits: Tensor) -> Tensor:
-    sizes = bounded_exp(logits[0])
+    sizes = bounded_exp(logits[:, 0])
     return 2 * BOUND * sizes.cumsum(0) / sizes.sum() - BOUND
 
 
 def test_knots_map_to_knots() -> None:
     spline = RationalQuadratic(BINS, BOUND).double()
     widths, heights, slopes = tables(BINS, 1.0, torch.float64)
-    y, _ = spline.encode(knots(widths), widths, heights, slopes)
-    assert torch.allclose(y, knots(heights), atol=1e-12)
+    y, _ = spline.encode(knots(widths)[:, None], widths, heights, slopes)
+    assert torch.allclose(y[:, 0], knots(heights), atol=1e-12)
 
 
 def test_slope_is_one_at_and_beyond_the_edges() -> None:
     spline = RationalQuadratic(BINS, BOUND).double()
-    x = torch.tensor([-1e6, -BOUND, BOUND, 1e6], dtype=torch.float64)
+    x = torch.tensor([[-1e6], [-BOUND], [BOUND], [1e6]], dtype=torch.float64)
     y, log_slope = spline.encode(x, *tables(4, 1.0, torch.float64))
     assert torch.allclose(y, x, atol=1e-9)
-    assert torch.allclose(log_slope, torch.zeros(4, dtype=torch.float64), atol=1e-9)
+    assert torch.allclose(log_slope, torch.zeros(4, 1, dtype=torch.float64), atol=1e-9)
 
 
 def test_monotone_through_every_knot() -> None:
     spline = RationalQuadratic(BINS, BOUND).double()
     x = torch.linspace(-5, 5, 100_001, dtype=torch.float64)
-    y, log_slope = spline.encode(x, *tables(len(x), 3.0, torch.float64))
+    y, log_slope = (
+        values[:, 0] for values in spline.encode(x[:, None], *tables(len(x), 3.0, torch.float64))
+    )
     assert (y.diff() > 0).all()
     integral = torch.cumulative_trapezoid(log_slope.exp(), x)
     assert torch.allclose(integral, y[1:] - y[0], atol=1e-3)
@@ -58,7 +60,7 @@ def test_float32_never_gives_nan_in_either_direction(scale: float) -> None:
     x = torch.cat([torch.linspace(-5, 5, 50_001), torch.linspace(-1e4, 1e4, 1001)])
     logits = tables(len(x), scale, torch.float32)
     for direction in (spline.encode, spline.decode):
-        value, log_slope = direction(x, *logits)
+        value, log_slope = direction(x[:, None], *logits)
         assert torch.isfinite(value).all()
         assert torch.isfinite(log_slope).all()
 
@@ -69,7 +71,7 @@ def test_exactly_on_knots_in_float32() -> None:
     at = knots(widths)
     infinity = torch.full_like(at, torch.inf)
     x = torch.cat([at, at.nextafter(infinity), at.nextafter(-infinity)])
-    y, log_slope = spline.encode(x, widths, heights, slopes)
+    y, log_slope = spline.encode(x[:, None], widths, heights, slopes)
     assert torch.isfinite(log_slope).all()
     assert (y.reshape(3, BINS) - knots(heights)).abs().max() < 1e-4
 

@@ -12,8 +12,8 @@ from training.bijections.maps import Affine, ElementwiseMap, Shift
 from training.bijections.marginal import ElementwiseSpline
 from training.bijections.permuted import Permuted
 from training.bijections.planar import Planar
+from training.bijections.quadratic import RationalQuadratic
 from training.bijections.radial import Radial
-from training.bijections.spline import RationalQuadratic
 from training.bijections.split import Split
 from training.bijections.sylvester import Sylvester
 from training.bijections.velocity import Velocity

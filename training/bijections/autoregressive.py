@@ -54,8 +54,7 @@ class Autoregressive(Bijection):
 
     def encode_terms(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See :meth:`Bijection.encode_terms`."""
-        value, log_slope = self.elementwise.encode(x.reshape(-1), *self.tables(x, context))
-        return self._rows(value), self._rows(log_slope)
+        return self.elementwise.encode(x, *self.tables(x, context))
 
     def decode(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See :meth:`Bijection.decode`."""
@@ -80,11 +79,11 @@ class Autoregressive(Bijection):
         def step(known: Tensor, x: Tensor, log_det: Tensor, *sums: Tensor) -> tuple[Tensor, ...]:
             place = known.reshape(1)
             tables, sums = network.tables(weights, place, sums)
-            scalars = z.index_select(1, place).reshape(-1)
-            value, log_slope = self.elementwise.decode(scalars, *tables)
+            column = z.index_select(1, place)
+            value, log_slope = self.elementwise.decode(column, *self.elementwise.turned(tables))
             sums = network.reveal(weights, place, value, sums)
-            x = torch.addmm(x, value.reshape(-1, 1), columns.index_select(0, place))
-            return known + 1, x, log_det + log_slope, *sums
+            x = torch.addmm(x, value, columns.index_select(0, place))
+            return known + 1, x, log_det + log_slope.squeeze(1), *sums
 
         none = torch.zeros((), dtype=torch.int64, device=z.device)
         sums = network.start(weights, z, context)
@@ -94,14 +93,9 @@ class Autoregressive(Bijection):
         """See :meth:`Bijection.passes`; a decode takes its steps one after the other."""
         return 1, self.features
 
-    def tables(self, x: Tensor, context: Tensor | None) -> list[Tensor]:
-        """The map's tables, ``(batch * features, width)``, for known rows."""
-        sizes = self.elementwise.parameters_per_scalar()
-        tables = self.conditioner(with_context(x, context))
-        return [table.reshape(-1, size) for table, size in zip(tables, sizes, strict=True)]
-
-    def _rows(self, scalars: Tensor) -> Tensor:
-        return scalars.reshape(-1, self.features)
+    def tables(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, ...]:
+        """The map's tables for known rows."""
+        return self.elementwise.ask(self.conditioner, with_context(x, context))
 
 
 class Inverse(Bijection):

@@ -42,24 +42,14 @@ class Coupling(Bijection):
     def encode(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See :meth:`Bijection.encode`."""
         kept, changed = x[:, : self.kept], x[:, self.kept :]
-        value, log_slope = self.elementwise.encode(
-            changed.reshape(-1), *self._tables(kept, context)
-        )
-        return self._join(kept, value, log_slope)
+        value, log_slope = self.elementwise.encode(changed, *self._tables(kept, context))
+        return torch.cat([kept, value], dim=1), log_slope.sum(dim=1)
 
     def decode(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See :meth:`Bijection.decode`."""
         kept, changed = z[:, : self.kept], z[:, self.kept :]
-        value, log_slope = self.elementwise.decode(
-            changed.reshape(-1), *self._tables(kept, context)
-        )
-        return self._join(kept, value, log_slope)
+        value, log_slope = self.elementwise.decode(changed, *self._tables(kept, context))
+        return torch.cat([kept, value], dim=1), log_slope.sum(dim=1)
 
-    def _tables(self, kept: Tensor, context: Tensor | None) -> list[Tensor]:
-        sizes = self.elementwise.parameters_per_scalar()
-        tables = self.conditioner(with_context(kept, context))
-        return [table.reshape(-1, size) for table, size in zip(tables, sizes, strict=True)]
-
-    def _join(self, kept: Tensor, value: Tensor, log_slope: Tensor) -> tuple[Tensor, Tensor]:
-        changed = value.reshape(-1, self.changed)
-        return torch.cat([kept, changed], dim=1), log_slope.reshape(-1, self.changed).sum(dim=1)
+    def _tables(self, kept: Tensor, context: Tensor | None) -> tuple[Tensor, ...]:
+        return self.elementwise.ask(self.conditioner, with_context(kept, context))

@@ -11,14 +11,29 @@ LOG_SCALE_BOUND = 2.0
 
 
 class ElementwiseMap(nn.Module):
-    """A monotone map of scalars given a table of parameters for each; zeros are the identity."""
+    """A monotone map of scalars given tables of parameters for them; zeros are the identity."""
 
     def parameters_per_scalar(self) -> tuple[int, ...]:
         """Width of each parameter table."""
         raise NotImplementedError
 
+    def ask(self, network: nn.Module, rows: Tensor) -> tuple[Tensor, ...]:
+        """What a network says of rows, in the layout of this map's tables.
+
+        Unless the map says otherwise, ``(batch, features * width)``, which is the network's.
+        """
+        tables: tuple[Tensor, ...] = network(rows)
+        return tables
+
+    def turned(self, tables: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Tables ``(batch, features * width)`` in the layout of this map's."""
+        return tables
+
+    def absorb(self, network: nn.Module) -> None:
+        """Before an export: let the network's heads do what this map does first to every table."""
+
     def encode(self, x: Tensor, *tables: Tensor) -> tuple[Tensor, Tensor]:
-        """Map ``(scalars,)``; tables are ``(scalars, width)``. Returns values and log slopes."""
+        """Map ``(batch, features)``, given tables. Returns values and log slopes."""
         raise NotImplementedError
 
     def decode(self, y: Tensor, *tables: Tensor) -> tuple[Tensor, Tensor]:
@@ -39,11 +54,11 @@ class Shift(ElementwiseMap):
 
     def encode(self, x: Tensor, *tables: Tensor) -> tuple[Tensor, Tensor]:
         """See :meth:`ElementwiseMap.encode`."""
-        return x + tables[0].reshape(-1), torch.zeros_like(x)
+        return x + tables[0], torch.zeros_like(x)
 
     def decode(self, y: Tensor, *tables: Tensor) -> tuple[Tensor, Tensor]:
         """See :meth:`ElementwiseMap.decode`."""
-        return y - tables[0].reshape(-1), torch.zeros_like(y)
+        return y - tables[0], torch.zeros_like(y)
 
 
 class Affine(ElementwiseMap):
@@ -69,5 +84,5 @@ class Affine(ElementwiseMap):
 
     def _scale_and_shift(self, tables: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
         raw, shift = tables
-        log_scale = LOG_SCALE_BOUND * torch.tanh(raw.reshape(-1) * (1.0 / LOG_SCALE_BOUND))
-        return log_scale, shift.reshape(-1)
+        log_scale = LOG_SCALE_BOUND * torch.tanh(raw * (1.0 / LOG_SCALE_BOUND))
+        return log_scale, shift

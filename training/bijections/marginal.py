@@ -12,8 +12,8 @@ from training.bijections.spline import Bin, bounded_exp, decode_scalars, encode_
 class ElementwiseSpline(Bijection):
     """A learned rational-quadratic spline for each feature, free of the other features.
 
-    One table of knots serves all rows, so a whole batch is looked up by products of the step
-    functions ``edge < position`` with constant matrices: no table per row is ever formed.
+    One table of knots serves all rows, so no table per row is ever formed: a scalar's bin is the
+    number of its feature's edges that it has passed, and its place in that table.
 
     Args:
         features: Size of a row.
@@ -44,54 +44,49 @@ class ElementwiseSpline(Bijection):
         """See :meth:`Bijection.encode_terms`."""
         xs, ys, slopes = self._knots()
         value, log_slope = encode_scalars(
-            x.reshape(-1), self.bound, lambda unit: self._find(unit, xs, (xs, ys, slopes))
+            x.T, self.bound, lambda inside: self._find(inside, xs, (xs, ys, slopes))
         )
-        return self._rows(value), self._rows(log_slope)
+        return value.T, log_slope.T
 
     def decode(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See :meth:`Bijection.decode`."""
         xs, ys, slopes = self._knots()
         value, log_slope = decode_scalars(
-            z.reshape(-1), self.bound, lambda unit: self._find(unit, ys, (xs, ys, slopes))
+            z.T, self.bound, lambda inside: self._find(inside, ys, (xs, ys, slopes))
         )
-        return self._rows(value), self._rows(log_slope).sum(dim=1)
-
-    def _rows(self, scalars: Tensor) -> Tensor:
-        return scalars.reshape(-1, self.features)
+        return value.T, log_slope.sum(dim=0)
 
     def _knots(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Positions on both axes in [0, 1] and slopes, each ``(features, bins + 1)``."""
+        """Knots on both axes and slopes there, each ``(features, bins + 1)``."""
         ends = self.slopes.new_ones(self.features, 1)
 
         def positions(logits: Tensor) -> Tensor:
             sizes = bounded_exp(logits)
             inner = sizes.cumsum(dim=1)[:, :-1] / sizes.sum(dim=1, keepdim=True)
-            return torch.cat([torch.zeros_like(ends), inner, ends], dim=1)
+            return 2.0 * self.bound * (torch.cat([0.0 * ends, inner, ends], dim=1) - 0.5)
 
         slopes = torch.cat([ends, bounded_exp(self.slopes), ends], dim=1)
         return positions(self.widths), positions(self.heights), slopes
 
-    def _find(self, unit: Tensor, axis: Tensor, knots: tuple[Tensor, Tensor, Tensor]) -> Bin:
-        """Bins along ``axis``, one of the two tables of positions."""
-        eye = torch.eye(self.features, dtype=axis.dtype, device=axis.device)
-        spread = eye.repeat_interleave(self.bins - 1, dim=1)
-        inner = axis[:, 1:-1].reshape(-1)
-        passed = (torch.addmm(inner, self._rows(unit), spread, alpha=-1.0) < 0).to(axis.dtype)
+    def _find(self, inside: Tensor, axis: Tensor, knots: tuple[Tensor, Tensor, Tensor]) -> Bin:
+        """Bins of ``(features, batch)`` along ``axis``, one of the two tables of positions."""
+        passed = (axis[:, 1:-1, None] <= inside[:, None]).to(axis.dtype)
+        first = torch.arange(self.features, dtype=axis.dtype, device=axis.device) * self.bins
+        index = (passed.sum(dim=1) + first[:, None]).long().reshape(-1)
 
         def select(table: Tensor) -> Tensor:
-            """Entries ``(features, bins)`` at each scalar's bin, as a first entry plus steps."""
-            steps = (table[:, 1:] - table[:, :-1]).reshape(-1, 1) * spread.T
-            return torch.addmm(table[:, 0], passed, steps).reshape(-1)
+            """Entries ``(features, bins)`` at each scalar's bin."""
+            return torch.gather(table.reshape(-1), 0, index).reshape_as(inside)
 
         xs, ys, slopes = knots
-        one = torch.ones_like(unit)
+        one = axis.new_ones(())
         return Bin(
             x_left=select(xs[:, :-1]),
             width=select(xs[:, 1:] - xs[:, :-1]),
-            x_total=one,
+            x_scale=one,
             y_left=select(ys[:, :-1]),
             height=select(ys[:, 1:] - ys[:, :-1]),
-            y_total=one,
+            y_scale=one,
             slope_left=select(slopes[:, :-1]),
             slope_right=select(slopes[:, 1:]),
         )

@@ -30,9 +30,8 @@ def _whole_passes(layer: Autoregressive, z: Tensor) -> Decoded:
 
     def once(state: Tensor) -> Tensor:
         tables = layer.tables(state[:, :-1], None)
-        value, log_slope = layer.elementwise.decode(z.reshape(-1), *tables)
-        log_det = log_slope.reshape(-1, layer.features).sum(dim=1, keepdim=True)
-        return torch.cat([value.reshape(-1, layer.features), log_det], dim=1)
+        value, log_slope = layer.elementwise.decode(z, *tables)
+        return torch.cat([value, log_slope.sum(dim=1, keepdim=True)], dim=1)
 
     start = torch.cat([torch.zeros_like(z), torch.zeros_like(z[:, :1])], dim=1)
     state = repeated(layer.features, once, start)
