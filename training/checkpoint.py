@@ -12,7 +12,10 @@ from torch import Tensor
 
 from training.recipes import Recipe
 
+# Of the parameters in a checkpoint; another number is another set of names or shapes.
+LAYOUT = 2
 State = dict[str, Tensor]
+_NONE = "{} is not a checkpoint of this version"
 
 
 @dataclass(slots=True)
@@ -63,6 +66,7 @@ def save(path: Path, recipe: Recipe, origin: Origin, state: FitState) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     fields = {name: getattr(state, name) for name in FitState.__slots__}
     content = {
+        "layout": LAYOUT,
         "recipe": recipe.model_dump_json(),
         "sha256": origin.sha256,
         "source": origin.source,
@@ -81,11 +85,24 @@ def load(path: Path) -> tuple[Recipe, Origin, FitState]:
     """
     if not path.is_file():
         raise ValueError(f"no checkpoint at {path}")
+    content = _content(path)
+    if content.get("layout") != LAYOUT:
+        raise ValueError(
+            f"{path} was written by another version of logdet; train again: "
+            f"{content.get('command', 'logdet train')}"
+        )
     try:
-        # Only tensors and plain values are ever unpickled.
-        content = torch.load(path, weights_only=True, map_location="cpu")
         recipe = Recipe.model_validate_json(content["recipe"])
         origin = Origin(content["sha256"], content["source"], content["command"])
         return recipe, origin, FitState(**content["state"])
     except Exception as error:
-        raise ValueError(f"{path} is not a checkpoint of this version") from error
+        raise ValueError(_NONE.format(path)) from error
+
+
+def _content(path: Path) -> dict[str, Any]:
+    try:
+        # Only tensors and plain values are ever unpickled.
+        content = torch.load(path, weights_only=True, map_location="cpu")
+        return dict(content)
+    except Exception as error:
+        raise ValueError(_NONE.format(path)) from error
