@@ -19,6 +19,7 @@ from service.http import expectation, media
 from service.http.gone import WATCHED_BYTES, unless_gone
 from service.http.kinds import KINDS
 from service.http.parsing import json_object, only, read_body
+from service.http.plain import JSON, Plain
 from service.http.reading import Body, read_call, written
 from service.http.tables import ndjson, query, reading
 from service.http.tables.columns import Columns, flat, layout
@@ -106,7 +107,7 @@ def version_of(path: dict[str, Any]) -> int | None:
 def json_response(content: object) -> Response:
     """An answer; non-finite numbers become null."""
     body = orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
-    return Response(body, media_type="application/json")
+    return Plain(body, JSON)
 
 
 def _fields(request: Request, served: AnyServed, operation: str, body: bytes) -> Body:

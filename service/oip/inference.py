@@ -89,7 +89,10 @@ class Inference:
             target = self.models.find(model, version)
         except ServiceError:
             return "", "", "other"
-        return target.counted(outputs)
+        try:
+            return target.wishes(outputs).counted
+        except ServiceError:  # which the answer tells
+            return target.wishes().counted
 
     def check_rows(self, shape: Sequence[object]) -> None:
         """Refuse a tensor of more rows than a request may have, before its values are looked at.
@@ -106,11 +109,11 @@ class Inference:
         Raises:
             ServiceError: If it is refused.
         """
-        wanted = _wanted(target, request.outputs)
-        if sum(tensor.array.nbytes for tensor in request.inputs) < LARGE_BYTES:
-            call = _call(target, request, frozenset(wanted))
+        wanted, columns, _ = target.wishes(request.outputs)
+        if sum([tensor.array.nbytes for tensor in request.inputs]) < LARGE_BYTES:
+            call = _call(target, request, columns)
         else:  # casting it would hold up the event loop
-            call = await asyncio.to_thread(_call, target, request, frozenset(wanted))
+            call = await asyncio.to_thread(_call, target, request, columns)
         async with within(_seconds(request.parameters)):
             answer = await target.operation.ask(target.served, call)
         told = {"density": target.manifest.density, **answer.told}
@@ -127,22 +130,9 @@ class Inference:
         )
 
 
-def _wanted(target: Target, asked: tuple[str, ...]) -> tuple[str, ...]:
-    """Names of the outputs to give, in order."""
-    offered = target.outputs
-    for name in asked:
-        if name not in offered:
-            listed = ", ".join(offered)
-            raise invalid(f"{target.name} has no output {name[:64]!r}; it has: {listed}")
-    if len(asked) > 1 and len(set(asked)) < len(asked):
-        raise invalid("expected each output once, got one that is asked for twice")
-    return asked or tuple(offered)
-
-
-def _call(target: Target, request: InferRequest, outputs: frozenset[str]) -> Call:
+def _call(target: Target, request: InferRequest, columns: frozenset[str]) -> Call:
     given = _given(target, request.inputs)
     settings = _settings(target, request.parameters)
-    columns = frozenset(map(column_of, outputs))
     context = None
     if "context" in given:
         context = tensors.as_rows("context", given["context"], target.context())

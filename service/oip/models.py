@@ -7,14 +7,15 @@ like are the operations that it has beside that.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from exported.kinds import FlowManifest
 from exported.manifest import Manifest
 from service.catalogue import Catalogue, version_number
 from service.core import Core
-from service.errors import ErrorKind, ServiceError
+from service.errors import ErrorKind, ServiceError, invalid
 from service.oip.messages import ModelSpec, TensorSpec
 from service.operations import flow
 from service.operations.kinds import BY_KIND
@@ -28,7 +29,23 @@ COUNT = "n"
 STATUS = "status"
 # Operations of flows whose answers one run gives, and the columns that are theirs.
 _OF_ONE_RUN = {"log_prob": ("log_prob",), "encode": ("z", "log_det"), "score": flow.DECIDED}
+# Combinations of outputs that a model keeps in mind, because clients ask for the same again.
+_REMEMBERED = 64
 _INPUTS = {"rows": "x", "latents": "z", "count": COUNT}
+
+
+class Wishes(NamedTuple):
+    """Outputs that a request asks for.
+
+    Attributes:
+        outputs: Their names, in order.
+        columns: Of the operation's answer.
+        counted: Model, version and method as metrics name such a request.
+    """
+
+    outputs: tuple[str, ...]
+    columns: frozenset[str]
+    counted: tuple[str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +67,7 @@ class Target:
     methods: tuple[str, ...]
     inputs: tuple[TensorSpec, ...]
     outputs: Mapping[str, TensorSpec]
+    _wishes: dict[tuple[str, ...], Wishes] = field(default_factory=dict, repr=False)
 
     @property
     def manifest(self) -> Manifest:
@@ -70,12 +88,31 @@ class Target:
         """Names of the values of a row of context; none where it takes no context."""
         return _context(self.served)
 
-    def counted(self, asked: Collection[str] = ()) -> tuple[str, str, str]:
-        """Model, version and method as metrics name a request for some outputs, or for all."""
+    def wishes(self, asked: tuple[str, ...] = ()) -> Wishes:
+        """What a request for some outputs wants; for all of them if it names none.
+
+        Raises:
+            ServiceError: ``invalid_input`` if there is no such output, or it is named twice.
+        """
+        known = self._wishes.get(asked)
+        if known is None:
+            if len(self._wishes) >= _REMEMBERED:
+                self._wishes.clear()
+            known = self._wishes[asked] = self._wanted(asked)
+        return known
+
+    def _wanted(self, asked: tuple[str, ...]) -> Wishes:
+        for name in asked:
+            if name not in self.outputs:
+                listed = ", ".join(self.outputs)
+                raise invalid(f"{self.name} has no output {name[:64]!r}; it has: {listed}")
+        if len(set(asked)) < len(asked):
+            raise invalid("expected each output once, got one that is asked for twice")
+        outputs = asked or tuple(self.outputs)
         name, version = self.served.metrics.key
-        if len(self.methods) == 1:
-            return name, version, self.methods[0]
-        return name, version, flow.method_of(frozenset(asked or self.outputs))
+        one = len(self.methods) == 1
+        method = self.methods[0] if one else flow.method_of(frozenset(outputs))
+        return Wishes(outputs, frozenset(map(column_of, outputs)), (name, version, method))
 
 
 class Models:

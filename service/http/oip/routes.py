@@ -25,6 +25,7 @@ from service.http.oip.header import json_object
 from service.http.operations import COUNTED, json_response
 from service.http.parsing import loads
 from service.http.parsing import read_body as read_bytes
+from service.http.plain import JSON, Plain
 from service.oip.config import config_of, metadata_of
 from service.oip.inference import LARGE_BYTES, Inference
 from service.oip.messages import InferAnswer
@@ -85,7 +86,7 @@ class OpenInference:
         """Tensors to tensors."""
         model, version = _of(request)
         target = self._inference.models.find(model, version)
-        request.scope[COUNTED] = (*target.counted(), PROTOCOL)
+        request.scope[COUNTED] = (*target.wishes().counted, PROTOCOL)
         told = header(request.scope, _HEADER_LENGTH)
         header_length = None if told is None else told.decode("latin-1")
         body = await read_bytes(request, self._core.config.limit_body_bytes)
@@ -95,7 +96,7 @@ class OpenInference:
             asked = self._read(model, version, body, header_length)
         else:
             asked = await asyncio.to_thread(self._read, model, version, body, header_length)
-        request.scope[COUNTED] = (*target.counted(asked.request.outputs), PROTOCOL)
+        request.scope[COUNTED] = (*target.wishes(asked.request.outputs).counted, PROTOCOL)
         work = self._inference.infer(target, asked.request)
         is_long = target.operation.is_long or len(body) >= WATCHED_BYTES
         answer = await (unless_gone(request, work) if is_long else work)
@@ -186,16 +187,16 @@ async def _optional_json(request: Request, limit_bytes: int) -> dict[str, object
 
 async def _answered(request: Request, answer: InferAnswer, asked: Asked) -> Response:
     body, header_length = write_body(answer, asked)
-    headers = {}
+    kind = JSON if header_length is None else b"application/octet-stream"
+    headers = []
     if header_length is not None:
-        headers[HEADER_LENGTH] = str(header_length)
+        headers.append((_HEADER_LENGTH, b"%d" % header_length))
     if len(body) >= _COMPRESSED_BYTES:
         encoding = _encoding(request.headers.get("accept-encoding", ""))
         if encoding:
             body = await _compressed(body, encoding)
-            headers["content-encoding"] = encoding
-    kind = "application/json" if header_length is None else "application/octet-stream"
-    return Response(body, headers=headers, media_type=kind)
+            headers.append((b"content-encoding", encoding.encode()))
+    return Plain(body, kind, headers)
 
 
 def _encoding(accepted: str) -> str | None:
