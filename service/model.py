@@ -80,6 +80,8 @@ class Model(Loaded[FlowManifest]):
         given = self.conditioning.inputs(before, context)
         out = self._run("log_prob", {"x": self.rules.runnable(x, before), **given}, steps)
         status = settle(before, out["log_prob"])
+        if not status.any():  # nothing to hide, as of nearly all requests
+            return Evaluated(out["log_prob"], out["z"], out["log_det"], status)
         return Evaluated(
             log_prob=mask_score(out["log_prob"], status),
             z=mask(out["z"], status),
