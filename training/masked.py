@@ -34,13 +34,13 @@ class Weights(NamedTuple):
     """A masked network's weights, in the order in which features become known.
 
     Attributes:
-        inputs: From each feature to the first hidden layer, ``(features, width, 1)``.
+        inputs: From each feature to the first hidden layer, ``(features, width)``.
         context: From the context to the first hidden layer, ``(width, context_features)``.
         biases: Of each hidden layer, ``(width, 1)``.
         onward: For each hidden layer but the last, from the units that each feature completes to
             the next layer, ``(features, next width, units)``.
         heads: From the last hidden layer to all heads, ``(features, sum of sizes, width)``.
-        head_biases: ``(features, sum of sizes, 1)``.
+        head_biases: ``(features, sum of sizes)``.
     """
 
     inputs: Tensor
@@ -112,14 +112,16 @@ class MaskedNetwork(MultiHead):
         trunk, heads = self._linear(self.trunk), self.linear_heads()
         first, *later = (_weight(layer) for layer in trunk)
         return Weights(
-            inputs=first[:, : self.features].T[:, :, None],
+            inputs=first[:, : self.features].T,
             context=first[:, self.features :],
             biases=[layer.bias[:, None] for layer in trunk],
             onward=[
                 units.onward(weight) for units, weight in zip(self._units(), later, strict=True)
             ],
             heads=torch.cat([self._by_feature(weight) for weight in self.head_weights()], 1),
-            head_biases=torch.cat([self._by_feature(head.bias[:, None]) for head in heads], 1),
+            head_biases=torch.cat([self._by_feature(head.bias[:, None]) for head in heads], 1)[
+                :, :, 0
+            ],
         )
 
     def start(self, weights: Weights, rows: Tensor, context: Tensor | None) -> tuple[Tensor, ...]:
@@ -150,7 +152,7 @@ class MaskedNetwork(MultiHead):
             onward = weights.onward[k].index_select(0, place).squeeze(0)
             complete[k + 1] = torch.addmm(complete[k + 1], onward, passed)
         head = weights.heads.index_select(0, place).squeeze(0)
-        bias = weights.head_biases.index_select(0, place).squeeze(0)
+        bias = weights.head_biases.index_select(0, place).T
         tables = torch.addmm(bias, head, relu(complete[-1]))
         sizes = [head.out_features // self.features for head in self.linear_heads()]
         return torch.split(tables, sizes), tuple(complete)
@@ -159,7 +161,7 @@ class MaskedNetwork(MultiHead):
         self, weights: Weights, place: Tensor, value: Tensor, sums: Sequence[Tensor]
     ) -> tuple[Tensor, ...]:
         """The sums once the feature at ``place`` is known to be ``value``, ``(1, batch)``."""
-        step = weights.inputs.index_select(0, place).squeeze(0)
+        step = weights.inputs.index_select(0, place).T
         return torch.addmm(sums[0], step, value), *sums[1:]
 
     def head_weights(self) -> list[Tensor]:

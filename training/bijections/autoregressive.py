@@ -75,7 +75,7 @@ class Autoregressive(Bijection):
         network, weights = self.conditioner, self.conditioner.weights()
         # With the batch last, as the sums. Tracing a loop whose body holds the output of another
         # does not end, hence the copy.
-        z = z.T.clone()
+        z = z.T.clone(memory_format=torch.contiguous_format)
         columns = torch.eye(self.features, dtype=z.dtype, device=z.device)
 
         def step(known: Tensor, x: Tensor, log_det: Tensor, *sums: Tensor) -> tuple[Tensor, ...]:
