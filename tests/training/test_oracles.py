@@ -138,9 +138,8 @@ def test_the_spline_agrees_with_zuko_on_given_knots_and_slopes(bins: int) -> Non
     raw = [0.5 * torch.randn(ROWS, size) for size in (bins, bins, bins - 1)]
     theirs = zuko.transforms.MonotonicRQSTransform(*raw, bound=BOUND)
     ours = RationalQuadratic(bins, BOUND)
-    tables = ours.turned(
-        spline_tables(theirs.horizontal, theirs.vertical, theirs.derivatives[:, 1:-1])
-    )
+    logits = spline_tables(theirs.horizontal, theirs.vertical, theirs.derivatives[:, 1:-1])
+    tables = tuple(table.T for table in logits)
     points = torch.linspace(-1.5 * BOUND, 1.5 * BOUND, ROWS)
     x = points[:, None]
     expected, log_slope = (of_row[:, None] for of_row in theirs.call_and_ladj(points))
@@ -210,7 +209,7 @@ def test_radial_agrees_with_pyro(stretch: float) -> None:
     with torch.no_grad():
         ours.values.own["stretch"].fill_(stretch)
         centre, alpha, beta = ours._shape(None)
-        theirs.x0.copy_(centre)
+        theirs.x0.copy_(centre[:, 0])
         theirs.alpha_prime.copy_(inverse_softplus(alpha))
         theirs.beta_prime.copy_(inverse_softplus(beta + alpha))
         agree(ours, theirs, 2.0 * torch.randn(ROWS, FEATURES))

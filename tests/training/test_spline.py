@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from training import networks
 from training.bijections import RationalQuadratic
 from training.bijections.spline import bounded_exp
 
@@ -74,6 +75,29 @@ def test_exactly_on_knots_in_float32() -> None:
     y, log_slope = spline.encode(x[:, None], widths, heights, slopes)
     assert torch.isfinite(log_slope).all()
     assert (y.reshape(3, BINS) - knots(heights)).abs().max() < 1e-4
+
+
+@pytest.mark.usefixtures("in_float64")
+@pytest.mark.parametrize("bins", [2, 5, 8])
+def test_heads_that_absorb_what_the_map_does_first_give_the_same_map(bins: int) -> None:
+    spline, features = RationalQuadratic(bins, BOUND), 3
+    sizes = [features * size for size in spline.parameters_per_scalar()]
+    network = networks.dense(2, (6,), sizes, scale=3.0)
+    x, given = 3.0 * torch.randn(50, features), torch.randn(50, 2)
+    before = spline.encode(x, *spline.ask(network, given))
+    spline.absorb(network)
+    spline.absorb(network)  # Once only.
+    after = spline.encode(x, *spline.ask(network, given))
+    for one, other in zip(before, after, strict=True):
+        assert torch.allclose(one, other, atol=1e-12)
+
+
+def test_a_nan_stays_with_its_scalar() -> None:
+    spline = RationalQuadratic(BINS, BOUND)
+    x = torch.tensor([[0.5], [torch.nan], [-1.0]])
+    for direction in (spline.encode, spline.decode):
+        value, _ = direction(x, *tables(3, 1.0, torch.float32))
+        assert torch.isnan(value[:, 0]).tolist() == [False, True, False]
 
 
 def test_one_bin_is_refused() -> None:

@@ -52,29 +52,29 @@ class Radial(Bijection):
     def encode(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See :meth:`Bijection.encode`."""
         centre, alpha, beta = self._shape(context)
-        offset = x - centre
+        offset = x.T - centre
         radius = _length(offset)
         factor = 1.0 + beta / (alpha + radius)
-        return centre + _scaled(offset, factor), self._log_det(radius, alpha, beta)
+        return (centre + offset * factor).T, self._log_det(radius, alpha, beta)
 
     def decode(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See :meth:`Bijection.decode`."""
         centre, alpha, beta = self._shape(context)
-        offset = z - centre
+        offset = z.T - centre
         length = _length(offset)
         # r^2 - half * r - alpha * length = 0, by the form that does not cancel.
         half = length - alpha - beta
         root = torch.sqrt(half * half + 4.0 * alpha * length)
         radius = torch.where(half > 0, 0.5 * (half + root), 2.0 * alpha * length / (root - half))
         factor = (alpha + radius) / (alpha + radius + beta)
-        return centre + _scaled(offset, factor), -self._log_det(radius, alpha, beta)
+        return (centre + offset * factor).T, -self._log_det(radius, alpha, beta)
 
     def _shape(self, context: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        """The centre, alpha and beta."""
+        """The centre, alpha and beta; the centre with the batch last, which broadcasts faster."""
         centre, log_alpha, stretch = self.values(context)
         alpha = log_alpha.exp()
         beta = alpha * (nn.functional.softplus(stretch + _SOFTPLUS_ONE) - 1.0)
-        return centre, alpha, beta
+        return centre[:, None] if centre.dim() == 1 else centre.T, alpha, beta
 
     def _log_det(self, radius: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
         h = 1.0 / (alpha + radius)
@@ -83,8 +83,4 @@ class Radial(Bijection):
 
 
 def _length(offset: Tensor) -> Tensor:
-    return torch.sqrt((offset * offset).sum(dim=1) + MIN_SQUARED_DISTANCE)
-
-
-def _scaled(rows: Tensor, factor: Tensor) -> Tensor:
-    return rows * factor.unsqueeze(1)
+    return torch.sqrt((offset * offset).sum(dim=0) + MIN_SQUARED_DISTANCE)

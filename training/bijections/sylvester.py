@@ -81,12 +81,14 @@ class Sylvester(Bijection):
         """See :meth:`Bijection.decode`."""
         basis, shape = self.basis(), self._shape(context)
         y = z @ basis
+        # One for each row: else every step of the root would broadcast a row of a few numbers.
+        products = shape.products + torch.zeros_like(y)
 
         def once(bent: Tensor) -> Tensor:
             """One more entry from the end is final, whatever those before it were."""
             projected = y - _times(shape.outer, bent)
             inner = _times(shape.inner, projected) + shape.b
-            return bent_root(inner + shape.products * bent, shape.products)
+            return bent_root(inner + products * bent, products)
 
         bent = repeated(self.columns, once, torch.zeros_like(y))
         return z - _times(shape.outer, bent) @ basis.T, -_log_det(bent, shape)

@@ -80,9 +80,10 @@ class Velocity(nn.Module):
             time = self._time(t.reshape(1))
             first, second = self._hidden(z, time, shift)
             gate = self._gate(time)
-            slope = (1.0 - second * second) * gate
+            gated = second * gate
+            slope = gate - second * gated
             divergence = (((1.0 - first * first) @ coupled) * slope).sum(dim=1)
-            return self._out(second * gate, time), divergence
+            return self._out(gated, time), divergence
 
         return at
 
@@ -97,14 +98,18 @@ class Velocity(nn.Module):
         return shift
 
     def _hidden(self, z: Tensor, time: Tensor, shift: Tensor | None) -> tuple[Tensor, Tensor]:
-        entering = self.inner(z) + self.inner_time(time)
+        entering = _affine(self.inner, z, self.inner_time(time))
         first = torch.tanh(entering if shift is None else entering + shift)
-        return first, torch.tanh(self.middle(first) + self.middle_time(time))
+        return first, torch.tanh(_affine(self.middle, first, self.middle_time(time)))
 
     def _gate(self, time: Tensor) -> Tensor:
         gate: Tensor = 1.0 + self.gate_time(time)
         return gate
 
     def _out(self, gated: Tensor, time: Tensor) -> Tensor:
-        velocity: Tensor = self.head(gated) + self.head_time(time)
-        return velocity
+        return _affine(self.head, gated, self.head_time(time))
+
+
+def _affine(layer: nn.Linear, rows: Tensor, shift: Tensor) -> Tensor:
+    """The layer with its bias shifted, for all rows alike or for each: one operator."""
+    return torch.addmm(layer.bias + shift, rows, layer.weight.T)

@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import warnings
 from collections.abc import Callable
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -119,6 +120,13 @@ def module(library: str, direction: str) -> nn.Module:
     """The flow in one direction, parameters of a seed."""
     torch.manual_seed(0)
     return MODULES[library][direction]().eval().requires_grad_(requires_grad=False)
+
+
+@cache
+def compiled(library: str) -> Callable[[Tensor], Tensor]:
+    """Its log-density by torch.compile, which takes a minute at the first call."""
+    made: Callable[[Tensor], Tensor] = torch.compile(module(library, "log_prob"), dynamic=True)
+    return made
 
 
 def graph(library: str, direction: str) -> bytes:
