@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from exported.graphs import check_graph
+from training.onnx_company import give_company
 from training.onnx_float64 import FLOAT64_OPERATORS
 
 OPSET = 20
@@ -30,6 +31,7 @@ class GraphSpec:
         options: Names of scalar inputs after those, each with an example.
         samples: Inputs whose second axis is free too.
         wide: Whether it computes in float64.
+        company: Whether a row alone needs another one; see :mod:`training.onnx_company`.
     """
 
     module: nn.Module
@@ -40,6 +42,7 @@ class GraphSpec:
     options: Mapping[str, Tensor]
     samples: tuple[str, ...] = ()
     wide: bool = False
+    company: bool = False
 
 
 def to_onnx(spec: GraphSpec) -> bytes:
@@ -76,7 +79,10 @@ def to_model(spec: GraphSpec) -> onnx.ModelProto:
         )
     if program is None:
         raise ValueError("the exporter gave no program")
-    return _bare(program.model_proto)
+    model = _bare(program.model_proto)
+    if spec.company:
+        give_company(model, spec.inputs)
+    return model
 
 
 def _free_axes(*, samples: bool) -> dict[int, object]:
