@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import onnx
@@ -51,8 +51,17 @@ def to_onnx(spec: GraphSpec) -> bytes:
     Raises:
         BundleInvalidError: If no reader of bundles would take it.
     """
-    content: bytes = to_model(spec).SerializeToString()
-    check_graph("the exported graph", content, spec.options)
+    return checked(to_model(spec), spec.options)
+
+
+def checked(model: onnx.ModelProto, options: Collection[str]) -> bytes:
+    """The bytes of a graph that readers of bundles take.
+
+    Raises:
+        BundleInvalidError: If they would not.
+    """
+    content: bytes = model.SerializeToString()
+    check_graph("the exported graph", content, options)
     return content
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from training.flow import Flow, folded
 from training.graph_ends import EXAMPLE_ROWS, FromRows, ToRows, example_rows, in_input_type
-from training.onnx_export import GraphSpec, to_model
+from training.onnx_export import GraphSpec, checked, to_model
 from training.vae.autoencoder import Autoencoder
 from training.vae.choice import with_groups
 from training.vae.data import THRESHOLD, Observations
@@ -221,8 +221,7 @@ def vae_contents(model: VAE, data: Observations) -> dict[str, bytes]:
     groups, ends = _groups(model)
     contents: dict[str, bytes] = {}
     for name, spec in vae_graphs(model, data).items():
-        whole = with_groups(to_model(spec), groups, ends)
-        contents[name] = whole.SerializeToString()
+        contents[name] = checked(with_groups(to_model(spec), groups, ends), spec.options)
     return contents
 
 
