@@ -87,6 +87,13 @@ class Cluster:
         node.wait()
         return at
 
+    def begin(self, bundles: Path) -> None:
+        """Start every node, and serve."""
+        for number in (0, *WORKERS):
+            self.start(number)
+        self.deploy(bundles)
+        self.wait()
+
     def deploy(self, bundles: Path) -> None:
         """Serve two replicas."""
         command = [sys.executable, "-c", DEPLOY, str(bundles), ADDRESS]
@@ -112,19 +119,16 @@ def url(number: int) -> str:
 
 
 @contextmanager
-def cluster(bundles: Path, **more: str) -> Iterator[Cluster]:
-    """A cluster that serves; ``more`` are variables of its environment."""
+def cluster(bundles: Path) -> Iterator[Cluster]:
+    """A cluster that serves."""
     profile = environment(EVERY_INTERFACE, secrets.token_hex(32), {})
     profile |= {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1", "LOGDET_FOLLOW_S": "0"}
     with tempfile.TemporaryDirectory(
         prefix="ray-", dir="/tmp", ignore_cleanup_errors=True
     ) as folder:
-        found = Cluster(Path(folder), os.environ | profile | more)
+        found = Cluster(Path(folder), os.environ | profile)
         try:
-            for number in (0, *WORKERS):
-                found.start(number)
-            found.deploy(bundles)
-            found.wait()
+            found.begin(bundles)
             yield found
         finally:
             for number in list(found.nodes):
