@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from exported.kinds import REFERENCE_GRAPH
 from training.bases import BaseDensity
-from training.bijections import Bijection, Chain, RationalQuadratic, Standardise
+from training.bijections import Bijection, Chain, Standardise
 from training.bijections.continuous import is_continuous, stepped
 from training.columns import Columns
 from training.flow import Flow, folded
@@ -130,7 +130,7 @@ class Parts:
             passes=passes,
             options={"steps": torch.tensor(EXAMPLE_STEPS)} if is_continuous(self.layers) else {},
             wide=self.dtype == torch.float64,
-            company=self.dtype == torch.float32 and _has_batch_last(module),
+            company=self.dtype == torch.float32 and _is_cheap(module),
         )
 
     def log_prob(self) -> GraphSpec:
@@ -166,9 +166,9 @@ def table_graphs(density: Flow, prepared: Prepared) -> dict[str, GraphSpec]:
     return graphs
 
 
-def _has_batch_last(module: nn.Module) -> bool:
-    """Whether tables of splines are computed with the batch as the last axis."""
-    return any(isinstance(part, RationalQuadratic) for part in module.modules())
+def _is_cheap(module: nn.Module) -> bool:
+    """Whether a few more rows cost little, as they do not in convolutions."""
+    return not any(isinstance(part, nn.Conv2d) for part in module.modules())
 
 
 def _conditions(module: ContextInput | None, context: Tensor | None) -> Tensor | None:

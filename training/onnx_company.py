@@ -1,8 +1,9 @@
-"""A row alone is computed beside a copy of itself, so that it has the digits it has among others.
+"""Rows in company: the digits of an answer do not depend on what else was asked with it.
 
-With the batch as the last axis a product of matrices becomes one of a matrix and a vector when
-there is a single row. onnxruntime adds up the terms of that in another order, and the last digits
-of a row would depend on whether others came with it.
+Vector units take so many numbers at once, and onnxruntime computes those left over at the end of
+an array by another formula, whose last digit can be another one. Which row stands there depends on
+the number of rows. So a graph fills up what it is given with copies of a row, computes whole
+vectors only, and drops the copies again.
 """
 
 from __future__ import annotations
@@ -15,28 +16,29 @@ from onnx import GraphProto, ModelProto, NodeProto, helper, numpy_helper
 
 # Names that no exporter gives.
 _ROWS, _MARK = "company.rows", "company."
-_TWO, _NONE, _FIRST = "company.two", "company.none", "company.first"
+_WHOLE, _NONE, _ONE = "company.whole", "company.none", "company.one"
+WHOLE = 16  # numbers that the widest of today's vector units takes at once
 
 
 def give_company(model: ModelProto, inputs: Iterable[str]) -> None:
-    """Change a graph such that inside of it there are two rows where it is given one.
+    """Change a graph such that inside of it the number of rows is a multiple of :data:`WHOLE`.
 
     Args:
         model: The graph; its outputs have the batch as their first axis.
-        inputs: Those of its inputs that have the batch as their first axis.
+        inputs: Those of its inputs that have the batch as their first axis, all of two axes.
     """
     graph = model.graph
     batched, outputs = list(inputs), [output.name for output in graph.output]
     for name in (*batched, *outputs):
         _rename(graph, name, _MARK + name)
-    constants = {_TWO: [2], _NONE: [0], _FIRST: [0]}
+    constants = {_WHOLE: [WHOLE], _NONE: [0], _ONE: [1]}
     graph.initializer.extend(
         numpy_helper.from_array(np.array(value, np.int64), name)
         for name, value in constants.items()
     )
-    before = [*_counted(batched[0]), *(node for name in batched for node in _doubled(name))]
+    before = [*_counted(batched[0]), *(node for name in batched for node in _filled(name))]
     after = [
-        helper.make_node("Slice", [_MARK + name, _NONE, _ROWS, _FIRST], [name]) for name in outputs
+        helper.make_node("Slice", [_MARK + name, _NONE, _ROWS, _NONE], [name]) for name in outputs
     ]
     nodes = [*before, *graph.node, *after]
     del graph.node[:]
@@ -45,20 +47,23 @@ def give_company(model: ModelProto, inputs: Iterable[str]) -> None:
 
 
 def _counted(name: str) -> list[NodeProto]:
-    """How many rows there are, and how many more are needed for two."""
+    """How many rows there are, and how many copies of one, and of its values, are needed."""
+    lacking, copies = _MARK + "lacking", _MARK + "copies"
     return [
         helper.make_node("Shape", [name], [_ROWS], start=0, end=1),
-        helper.make_node("Sub", [_TWO, _ROWS], [_MARK + "lacking"]),
-        helper.make_node("Max", [_MARK + "lacking", _NONE], [_MARK + "copies"]),
+        helper.make_node("Neg", [_ROWS], [_MARK + "less"]),
+        helper.make_node("Mod", [_MARK + "less", _WHOLE], [lacking]),
+        helper.make_node("Concat", [lacking, _ONE], [copies], axis=0),
     ]
 
 
-def _doubled(name: str) -> list[NodeProto]:
-    """The rows, and the first of them again where it is alone."""
-    copy = _MARK + name + ".copy"
+def _filled(name: str) -> list[NodeProto]:
+    """The rows, and copies of the first of them behind."""
+    first, copies = _MARK + name + ".first", _MARK + name + ".copies"
     return [
-        helper.make_node("Slice", [name, _NONE, _MARK + "copies", _FIRST], [copy]),
-        helper.make_node("Concat", [name, copy], [_MARK + name], axis=0),
+        helper.make_node("Slice", [name, _NONE, _ONE, _NONE], [first]),
+        helper.make_node("Tile", [first, _MARK + "copies"], [copies]),
+        helper.make_node("Concat", [name, copies], [_MARK + name], axis=0),
     ]
 
 

@@ -31,7 +31,7 @@ class GraphSpec:
         options: Names of scalar inputs after those, each with an example.
         samples: Inputs whose second axis is free too.
         wide: Whether it computes in float64.
-        company: Whether a row alone needs another one; see :mod:`training.onnx_company`.
+        company: Whether rows are filled up to whole vectors; see :mod:`training.onnx_company`.
     """
 
     module: nn.Module
