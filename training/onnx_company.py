@@ -1,9 +1,10 @@
-"""Rows in company: the digits of an answer do not depend on what else was asked with it.
+"""Rows in company: what layers make of a row does not depend on what else was asked with it.
 
 Vector units take so many numbers at once, and onnxruntime computes those left over at the end of
 an array by another formula, whose last digit can be another one. Which row stands there depends on
-the number of rows. So a graph fills up what it is given with copies of a row, computes whole
-vectors only, and drops the copies again.
+the number of rows, and the next layers make more of that digit. So a graph fills up what it is
+given with copies of a row, computes whole vectors only, and drops the copies again. What is left
+is the last digit of sums over a row, as of log-dets, which no layer sees.
 """
 
 from __future__ import annotations
