@@ -13,7 +13,7 @@ from service.errors import invalid
 from service.jobs import Arrays, Take
 from service.lanes import Lane
 from service.loaded import Loaded
-from service.metrics import ModelMetrics
+from service.model_metrics import ModelMetrics
 from service.results import Codes, Floats, Scored
 from service.work import Work
 

@@ -7,7 +7,7 @@ import numpy as np
 from service.autoencoder import Autoencoder
 from service.jobs import Array, Arrays
 from service.lanes import Lane
-from service.metrics import ModelMetrics
+from service.model_metrics import ModelMetrics
 from service.results import Encoded, Floats, Made, Reconstructed, Scored
 from service.served import Served
 from service.work import Work

@@ -17,8 +17,8 @@ from service.errors import invalid
 from service.expectation import DEFAULT_SAMPLES, Expected, Questions
 from service.jobs import Array, Arrays, Take
 from service.lanes import Lane, Run, Watch
-from service.metrics import ModelMetrics
 from service.model import Model
+from service.model_metrics import ModelMetrics
 from service.results import Decoded, Evaluated, Explained, Floats, Sampled, Scored
 from service.served import Served, beside, check_drawing, row_bytes, settle_seed, taken
 from service.work import Work

@@ -5,8 +5,8 @@ from __future__ import annotations
 from service.autoencoder import Autoencoder
 from service.comparisons import Tally
 from service.kinds import AnyModel
-from service.metrics import ModelMetrics
 from service.model import Model
+from service.model_metrics import ModelMetrics
 from service.served_autoencoder import ServedAutoencoder
 from service.served_flow import ServedFlow
 from service.served_vae import ServedVAE

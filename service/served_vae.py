@@ -13,7 +13,7 @@ from service.bound import Tally
 from service.choice import DEFAULT, Choice, calibrated_depth, choose_depth, refuse_uncalibrated
 from service.jobs import Array, Arrays, Take
 from service.lanes import Lane
-from service.metrics import ModelMetrics
+from service.model_metrics import ModelMetrics
 from service.results import (
     Bounded,
     Drawn,
