@@ -13,7 +13,7 @@ from logdet.client.calls import Call
 from service.grpc import density
 from service.grpc import errors as grpc_errors
 from service.grpc.pool import message
-from service.http import deadline, media
+from service.http import headers, media
 from service.http.tables import columns
 from service.operations import call as asked
 from service.operations.kinds import BY_KIND
@@ -65,6 +65,6 @@ def test_methods_and_fields_of_grpc_are_those_of_the_service() -> None:
 
 
 def test_names_of_http_are_those_of_the_service() -> None:
-    assert client_http.TIMEOUT_HEADER.encode() == deadline.HEADER
+    assert client_http.TIMEOUT_HEADER.encode() == headers.HEADER
     assert client_http.FACTS_HEADER == columns.HEADER
     assert (client_http.ARROW, client_http.JSON) == (media.ARROW, media.JSON)
