@@ -36,10 +36,10 @@ class Weights(NamedTuple):
     Attributes:
         inputs: From each feature to the first hidden layer, ``(features, width)``.
         context: From the context to the first hidden layer, ``(width, context_features)``.
-        biases: Of each hidden layer, ``(width, 1)``.
+        biases: Of each hidden layer.
         onward: For each hidden layer but the last, from the units that each feature completes to
-            the next layer, ``(features, next width, units)``.
-        heads: From the last hidden layer to all heads, ``(features, sum of sizes, width)``.
+            the next layer, ``(features, units, next width)``.
+        heads: From the last hidden layer to all heads, ``(features, width, sum of sizes)``.
         head_biases: ``(features, sum of sizes)``.
     """
 
@@ -78,7 +78,7 @@ class Completed(nn.Module):
     def onward(self, weight: Tensor) -> Tensor:
         """Of a next layer ``(next width, units)``, the weights of these units."""
         chosen = weight.T.index_select(0, self.units.reshape(-1))
-        return (chosen.reshape(*self.units.shape, -1) * self.real[:, :, None]).mT
+        return chosen.reshape(*self.units.shape, -1) * self.real[:, :, None]
 
 
 class MaskedNetwork(MultiHead):
@@ -114,31 +114,28 @@ class MaskedNetwork(MultiHead):
         return Weights(
             inputs=first[:, : self.features].T,
             context=first[:, self.features :],
-            biases=[layer.bias[:, None] for layer in trunk],
+            biases=[layer.bias for layer in trunk],
             onward=[
                 units.onward(weight) for units, weight in zip(self._units(), later, strict=True)
             ],
-            heads=torch.cat([self._by_feature(weight) for weight in self.head_weights()], 1),
+            heads=torch.cat([self._by_feature(weight) for weight in self.head_weights()], 1).mT,
             head_biases=torch.cat([self._by_feature(head.bias[:, None]) for head in heads], 1)[
                 :, :, 0
             ],
         )
 
     def start(self, weights: Weights, rows: Tensor, context: Tensor | None) -> tuple[Tensor, ...]:
-        """Each hidden layer's sums ``(width, batch)`` before any feature of ``rows`` is known.
-
-        The batch is last, so that the units which a feature completes lie side by side.
-        """
-        nothing = rows.new_zeros(1, rows.shape[0])
+        """Each hidden layer's sums ``(batch, width)`` before any feature of ``rows`` is known."""
+        nothing = rows.new_zeros(rows.shape[0], 1)
         first, *later = (nothing + bias for bias in weights.biases)
         if context is not None:
-            first = first + weights.context @ context.T
+            first = first + linear(context, weights.context)
         return first, *later
 
     def tables(
         self, weights: Weights, place: Tensor, sums: Sequence[Tensor]
     ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-        """Tables of the next feature, ``(size, batch)`` a head, and the sums that they needed.
+        """Tables of the next feature, ``(batch, size)`` a head, and the sums that they needed.
 
         Args:
             weights: Of this network.
@@ -148,21 +145,21 @@ class MaskedNetwork(MultiHead):
         complete = list(sums)
         for k, units in enumerate(self._units()):
             now = units.units.index_select(0, place).squeeze(0)
-            passed = relu(complete[k].index_select(0, now))
+            passed = relu(complete[k].index_select(1, now))
             onward = weights.onward[k].index_select(0, place).squeeze(0)
-            complete[k + 1] = torch.addmm(complete[k + 1], onward, passed)
+            complete[k + 1] = torch.addmm(complete[k + 1], passed, onward)
         head = weights.heads.index_select(0, place).squeeze(0)
-        bias = weights.head_biases.index_select(0, place).T
-        tables = torch.addmm(bias, head, relu(complete[-1]))
+        bias = weights.head_biases.index_select(0, place)
+        tables = torch.addmm(bias, relu(complete[-1]), head)
         sizes = [head.out_features // self.features for head in self.linear_heads()]
-        return torch.split(tables, sizes), tuple(complete)
+        return torch.split(tables, sizes, dim=1), tuple(complete)
 
     def reveal(
         self, weights: Weights, place: Tensor, value: Tensor, sums: Sequence[Tensor]
     ) -> tuple[Tensor, ...]:
-        """The sums once the feature at ``place`` is known to be ``value``, ``(1, batch)``."""
-        step = weights.inputs.index_select(0, place).T
-        return torch.addmm(sums[0], step, value), *sums[1:]
+        """The sums once the feature at ``place`` is known to be ``value``, ``(batch, 1)``."""
+        step = weights.inputs.index_select(0, place)
+        return torch.addmm(sums[0], value, step), *sums[1:]
 
     def head_weights(self) -> list[Tensor]:
         """See :meth:`MultiHead.head_weights`."""

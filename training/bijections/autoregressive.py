@@ -64,32 +64,30 @@ class Autoregressive(Bijection):
         else:
             for _ in range(self.features):
                 found = step(*found)
-        return found[1].T, found[2]
+        return found[1], found[2]
 
     def search(self, z: Tensor, context: Tensor | None) -> tuple[Step, tuple[Tensor, ...]]:
         """The step that finds one more feature, and the state in which none is known.
 
-        The state is how many features are known, the rows ``(features, batch)`` so far, their
+        The state is how many features are known, the rows ``(batch, features)`` so far, their
         log-det, and the conditioner's sums.
         """
         network, weights = self.conditioner, self.conditioner.weights()
-        # With the batch last, as the sums. Tracing a loop whose body holds the output of another
-        # does not end, hence the copy.
-        z = z.T.clone(memory_format=torch.contiguous_format)
+        z = z.clone()  # Tracing a loop whose body holds the output of another does not end.
         columns = torch.eye(self.features, dtype=z.dtype, device=z.device)
 
         def step(known: Tensor, x: Tensor, log_det: Tensor, *sums: Tensor) -> tuple[Tensor, ...]:
             place = known.reshape(1)
             tables, sums = network.tables(weights, place, sums)
-            column = z.index_select(0, place).T
+            column = z.index_select(1, place)
             value, log_slope = self.elementwise.decode(column, *self.elementwise.turned(tables))
-            sums = network.reveal(weights, place, value.T, sums)
-            x = torch.addmm(x, columns.index_select(0, place).T, value.T)
+            sums = network.reveal(weights, place, value, sums)
+            x = torch.addmm(x, value, columns.index_select(0, place))
             return known + 1, x, log_det + log_slope.squeeze(1), *sums
 
         none = torch.zeros((), dtype=torch.int64, device=z.device)
-        sums = network.start(weights, z.T, context)
-        return step, (none, torch.zeros_like(z), z.new_zeros(z.shape[1]), *sums)
+        sums = network.start(weights, z, context)
+        return step, (none, torch.zeros_like(z), z.new_zeros(z.shape[0]), *sums)
 
     def passes(self) -> tuple[int, int]:
         """See :meth:`Bijection.passes`; a decode takes its steps one after the other."""

@@ -26,8 +26,8 @@ class ElementwiseMap(nn.Module):
         return tables
 
     def turned(self, tables: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """Tables ``(features * width, batch)`` in the layout of this map's."""
-        return tuple(table.T for table in tables)
+        """Tables ``(batch, features * width)`` in the layout of this map's."""
+        return tables
 
     def absorb(self, network: nn.Module) -> None:
         """Before an export: let the network's heads do what this map does first to every table."""

@@ -66,7 +66,7 @@ class RationalQuadratic(ElementwiseMap):
 
     def turned(self, tables: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """See :meth:`ElementwiseMap.turned`."""
-        return tables
+        return tuple(table.T for table in tables)
 
     def absorb(self, network: nn.Module) -> None:
         """See :meth:`ElementwiseMap.absorb`: here the logits' scale, and the slope at knot 0."""

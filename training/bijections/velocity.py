@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 # Frequencies, in half turns over the unit of time, at which time enters beside itself: enough for
 # a velocity that changes a few times between data and latent, and still smooth for the solver.
@@ -77,7 +78,7 @@ class Velocity(nn.Module):
         coupled = self.middle.weight.T * (self.inner.weight @ self.head.weight)
 
         def at(z: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-            time = self._time(t.reshape(1))
+            time = self._time(t.reshape(1)).squeeze(0)
             first, second = self._hidden(z, time, shift)
             gate = self._gate(time)
             gated = second * gate
@@ -111,5 +112,8 @@ class Velocity(nn.Module):
 
 
 def _affine(layer: nn.Linear, rows: Tensor, shift: Tensor) -> Tensor:
-    """The layer with its bias shifted, for all rows alike or for each: one operator."""
-    return torch.addmm(layer.bias + shift, rows, layer.weight.T)
+    """The layer with its bias shifted: for all rows alike, by one operator, or for each."""
+    if shift.dim() == 1:
+        return linear(rows, layer.weight, layer.bias + shift)
+    shifted: Tensor = layer(rows) + shift
+    return shifted

@@ -43,7 +43,7 @@ def _unrolled(layer: Autoregressive, z: Tensor) -> Decoded:
     step, found = layer.search(z, None)
     for _ in range(layer.features):
         found = step(*found)
-    return found[1].T, found[2]
+    return found[1], found[2]
 
 
 FORMS: dict[str, Callable[[Autoregressive, Tensor], Decoded]] = {

@@ -26,13 +26,15 @@ from training.tables.graphs import MIXED
 FEATURES = 16
 SIDES = (8, 8, 1)
 NSF = {"family": "nsf", "layers": 5, "bins": 8, "hidden": [128, 128]}
+# The couplings and the linear layers between them, with no spline of each feature before them.
+BARE = {**NSF, "marginal_bins": 0}
 # Deviation added to every parameter, so that no layer is the identity.
 STRAIN = 0.03
 
 
 @cache
 def _flow(family: str) -> tuple[Flow, Prepared]:
-    model: Mapping[str, object] = NSF if family == "nsf" else {"family": family}
+    model: Mapping[str, object] = {"nsf": NSF, "bare": BARE}.get(family, {"family": family})
     if family == "mixed":
         model = {**model, "layers": MIXED}
     recipe = Recipe.model_validate({"name": "bench", "model": model})
@@ -56,7 +58,7 @@ def _flow(family: str) -> tuple[Flow, Prepared]:
 
 
 def family_graph(family: str, name: str) -> bytes:
-    """``log_prob`` or ``decode`` of a family at its default sizes and 16 features."""
+    """``log_prob`` or ``decode`` of a family at its default sizes and 16 features; or ``bare``."""
     return to_onnx(table_graphs(*_flow(family))[name])
 
 

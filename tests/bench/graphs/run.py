@@ -23,6 +23,7 @@ from training.recipes import FAMILIES
 PAGE = "bench-graphs.md"
 BATCHES = (1, 64, 4096)
 CHUNK_ROWS = 1024  # The service's, whose runs are cut so.
+FLOWS = {"nsf": "logdet", "bare": "logdet without marginal splines"}
 DIRECTIONS = ("log_prob", "decode")
 CHUNKED = f"in runs of {CHUNK_ROWS:,}"
 
@@ -31,11 +32,12 @@ def graph_calls(shelf: Shelf, rows: int) -> dict[str, Call]:
     """Ours, their floor, and other libraries' graphs."""
     floor = session(shelf.graph("floor", ours.floor_graph))
     calls: dict[str, Call] = {FLOOR: run_in_place(floor, rows)}
-    for direction in DIRECTIONS:
-        graph = session(_ours(shelf, "nsf", direction))
-        calls[f"logdet {direction}"] = run(graph, rows)
-        if rows > CHUNK_ROWS:
-            calls[f"logdet {direction}, {CHUNKED}"] = run(graph, rows, CHUNK_ROWS)
+    for family, label in FLOWS.items():
+        for direction in DIRECTIONS:
+            name, graph = f"{label} {direction}", session(_ours(shelf, family, direction))
+            calls[name] = run(graph, rows)
+            if rows > CHUNK_ROWS:
+                calls[f"{name}, {CHUNKED}"] = run(graph, rows, CHUNK_ROWS)
     for part in ("couplings", "ends"):
         content = shelf.graph(f"nsf_{part}", lambda part=part: ours.part_graph(part))
         calls[f"log_prob's {part} alone"] = run(session(content), rows)
