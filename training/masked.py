@@ -157,9 +157,9 @@ class MaskedNetwork(MultiHead):
     def reveal(
         self, weights: Weights, place: Tensor, value: Tensor, sums: Sequence[Tensor]
     ) -> tuple[Tensor, ...]:
-        """The sums once the feature at ``place`` is known to be ``value``, ``(batch, 1)``."""
+        """The sums once the feature at ``place`` is known to be ``value``, shape ``(batch,)``."""
         step = weights.inputs.index_select(0, place)
-        return torch.addmm(sums[0], value, step), *sums[1:]
+        return torch.addmm(sums[0], value.reshape(-1, 1), step), *sums[1:]
 
     def head_weights(self) -> list[Tensor]:
         """See :meth:`MultiHead.head_weights`."""

@@ -79,11 +79,11 @@ class Autoregressive(Bijection):
         def step(known: Tensor, x: Tensor, log_det: Tensor, *sums: Tensor) -> tuple[Tensor, ...]:
             place = known.reshape(1)
             tables, sums = network.tables(weights, place, sums)
-            column = z.index_select(1, place)
-            value, log_slope = self.elementwise.decode(column, *self.elementwise.turned(tables))
+            scalars = z.index_select(1, place).reshape(-1)
+            value, log_slope = self.elementwise.decode_one(scalars, *tables)
             sums = network.reveal(weights, place, value, sums)
-            x = torch.addmm(x, value, columns.index_select(0, place))
-            return known + 1, x, log_det + log_slope.squeeze(1), *sums
+            x = torch.addmm(x, value.reshape(-1, 1), columns.index_select(0, place))
+            return known + 1, x, log_det + log_slope, *sums
 
         none = torch.zeros((), dtype=torch.int64, device=z.device)
         sums = network.start(weights, z, context)

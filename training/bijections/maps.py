@@ -25,10 +25,6 @@ class ElementwiseMap(nn.Module):
         tables: tuple[Tensor, ...] = network(rows)
         return tables
 
-    def turned(self, tables: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """Tables ``(batch, features * width)`` in the layout of this map's."""
-        return tables
-
     def absorb(self, network: nn.Module) -> None:
         """Before an export: let the network's heads do what this map does first to every table."""
 
@@ -39,6 +35,11 @@ class ElementwiseMap(nn.Module):
     def decode(self, y: Tensor, *tables: Tensor) -> tuple[Tensor, Tensor]:
         """Undo :meth:`encode`; log slopes are of the inverse."""
         raise NotImplementedError
+
+    def decode_one(self, y: Tensor, *tables: Tensor) -> tuple[Tensor, Tensor]:
+        """Undo :meth:`encode` of one feature ``(batch,)``, given tables ``(batch, width)``."""
+        # Rank 1, because onnxruntime is slow where a column meets a scalar.
+        return self.decode(y, *(table.reshape(-1) for table in tables))
 
 
 class Shift(ElementwiseMap):

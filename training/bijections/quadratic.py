@@ -64,10 +64,6 @@ class RationalQuadratic(ElementwiseMap):
         """See :meth:`ElementwiseMap.ask`."""
         return columns(network, rows)
 
-    def turned(self, tables: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """See :meth:`ElementwiseMap.turned`."""
-        return tuple(table.T for table in tables)
-
     def absorb(self, network: nn.Module) -> None:
         """See :meth:`ElementwiseMap.absorb`: here the logits' scale, and the slope at knot 0."""
         if self.absorbed or not isinstance(network, MultiHead):
@@ -103,6 +99,11 @@ class RationalQuadratic(ElementwiseMap):
             lambda inside: self._find(inside, 1, (widths, heights, slopes)),
         )
         return value.squeeze(1).T, log_slope.squeeze(1).T
+
+    def decode_one(self, y: Tensor, *tables: Tensor) -> tuple[Tensor, Tensor]:
+        """See :meth:`ElementwiseMap.decode_one`."""
+        value, log_slope = self.decode(y[:, None], *(table.T for table in tables))
+        return value.squeeze(1), log_slope.squeeze(1)
 
     def _shapes(self, tables: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor]:
         """Widths and heights of bins and scaled logits of slopes, ``(features, bins, batch)``."""

@@ -68,8 +68,8 @@ def render(measured: Measured, rounds: int) -> str:
 
 def _speeds(measured: Measured) -> str:
     batches = list(measured.seconds)
-    names = dict.fromkeys(name for cells in measured.seconds.values() for name in cells)
-    most = batches[-1]
+    most = batches[-1]  # Has all calls, in their order.
+    names = list(measured.seconds[most])
     heads = [f"rows/s, {rows:,} rows" for rows in batches]
     lines = ["| | " + " | ".join([*heads, f"of the floor, {most:,} rows"]) + " |"]
     lines.append("|---|" + "--:|" * (len(batches) + 1))

@@ -30,8 +30,19 @@ CHUNKED = f"in runs of {CHUNK_ROWS:,}"
 
 def graph_calls(shelf: Shelf, rows: int) -> dict[str, Call]:
     """Ours, their floor, and other libraries' graphs."""
+    return _floors(shelf, rows) | _flows(shelf, rows) | _peers(shelf, rows)
+
+
+def _floors(shelf: Shelf, rows: int) -> dict[str, Call]:
     floor = session(shelf.graph("floor", ours.floor_graph))
-    calls: dict[str, Call] = {FLOOR: run_in_place(floor, rows)}
+    calls = {FLOOR: run_in_place(floor, rows)}
+    if rows > CHUNK_ROWS:
+        calls[f"{FLOOR}, {CHUNKED}"] = run_in_place(floor, CHUNK_ROWS, rows // CHUNK_ROWS)
+    return calls
+
+
+def _flows(shelf: Shelf, rows: int) -> dict[str, Call]:
+    calls: dict[str, Call] = {}
     for family, label in FLOWS.items():
         for direction in DIRECTIONS:
             name, graph = f"{label} {direction}", session(_ours(shelf, family, direction))
@@ -41,6 +52,11 @@ def graph_calls(shelf: Shelf, rows: int) -> dict[str, Call]:
     for part in ("couplings", "ends"):
         content = shelf.graph(f"nsf_{part}", lambda part=part: ours.part_graph(part))
         calls[f"log_prob's {part} alone"] = run(session(content), rows)
+    return calls
+
+
+def _peers(shelf: Shelf, rows: int) -> dict[str, Call]:
+    calls: dict[str, Call] = {}
     for library in filter(libraries.installed, libraries.MODULES):
         for direction in DIRECTIONS:
             name = f"{library} {direction}"
