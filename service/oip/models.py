@@ -67,7 +67,7 @@ class Target:
     methods: tuple[str, ...]
     inputs: tuple[TensorSpec, ...]
     outputs: Mapping[str, TensorSpec]
-    _wishes: dict[tuple[str, ...], Wishes] = field(default_factory=dict, repr=False)
+    _wishes: dict[tuple[str, ...], Wishes] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def manifest(self) -> Manifest:
