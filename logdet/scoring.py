@@ -140,10 +140,7 @@ def in_chunks(rows: int, run: Callable[[int, int], T], samples: int = 1) -> list
 
 def joined(parts: Sequence[R]) -> R:
     """What is known of all rows, from parts of them in order."""
-    kind = type(parts[0])
-    return kind(
-        *(np.concatenate([getattr(p, f) for p in parts]) for f in kind.__dataclass_fields__)
-    )
+    return type(parts[0])(*map(np.concatenate, zip(*parts, strict=True)))
 
 
 def lowest(values: Floats, rows: int) -> list[int]:

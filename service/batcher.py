@@ -139,7 +139,8 @@ class Batcher:
             if lane.pace.run_seconds(sum(p.stop - p.start for p in parts)) < INLINE_SECONDS:
                 self._run_here(lane, parts)
                 # Others come first: whatever is left waits for the loop's next turn.
-                self._schedule(loop)
+                if self._alone or self._turns:
+                    self._schedule(loop)
                 break
             self._run_there(lane, parts, loop)
 
@@ -195,6 +196,11 @@ def _execute(run: Run, parts: Sequence[Part]) -> Outcome:
 
 
 def _deliver(lane: Lane, parts: list[Part], arrays: Arrays, seconds: float) -> None:
+    if len(parts) == 1:
+        part = parts[0]
+        part.job.deliver(part, arrays)
+        lane.ran(part.stop - part.start, 1, seconds)
+        return
     offset = 0
     for part in parts:
         rows = part.stop - part.start

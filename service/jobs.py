@@ -59,6 +59,10 @@ class Job:
         """Take a part's answer; the last one completes the request."""
         if self.done.done():
             return
+        if part.stop - part.start == self.rows:
+            self.delivered = self.rows
+            self.done.set_result(arrays)
+            return
         self.pieces.append((part.start, arrays))
         self.delivered += part.stop - part.start
         if self.delivered == self.rows:
@@ -91,7 +95,5 @@ def shares(jobs: Sequence[Job], limit: int) -> list[int]:
 
 
 def _joined(pieces: list[tuple[int, Arrays]]) -> Arrays:
-    if len(pieces) == 1:
-        return pieces[0][1]
     ordered = [arrays for _, arrays in sorted(pieces, key=lambda piece: piece[0])]
     return tuple(np.concatenate(column) for column in zip(*ordered, strict=True))

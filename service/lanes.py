@@ -78,6 +78,10 @@ class Line:
     def cut(self, limit: int) -> list[Part]:
         """The next run: at most ``limit`` rows, shared evenly among the waiting jobs."""
         limit = self.lane.most(limit)
+        first = self.waiting[0]
+        if len(self.waiting) == 1 and first.left <= limit:  # nothing is to be shared
+            self.waiting.clear()
+            return [] if first.done.done() else [first.cut(first.left)]
         jobs: list[Job] = []
         while self.waiting and len(jobs) < limit:
             job = self.waiting.popleft()

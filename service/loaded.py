@@ -86,8 +86,11 @@ class Loaded(Generic[M]):
         self, graph: str, inputs: Arrays, options: Mapping[str, int | None]
     ) -> dict[str, NDArray[np.floating]]:
         """Run a graph; options that are None are those of a model without them."""
-        chosen = {name: np.array(value) for name, value in options.items() if value is not None}
-        return self.graphs[graph].run({**inputs, **chosen})  # type: ignore[return-value]
+        given = dict(inputs)
+        for name, value in options.items():
+            if value is not None:
+                given[name] = np.array(value)
+        return self.graphs[graph].run(given)  # type: ignore[return-value]
 
 
 def open_graphs(bundle: Bundle, runtime: Runtime) -> Mapping[str, Sessions]:

@@ -7,15 +7,18 @@ away would look like a counter that fell. The registry is an argument, never the
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Sequence
-from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
+from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from exported.manifest import Manifest
 from service.comparisons import Comparisons
 from service.histogram import ScoreHistogram
+from service.instruments import Spread, Spreads, Value, Values
 from service.model_metrics import LaneMetrics, ModelMetrics
 from service.results import STATUSES
 
@@ -50,6 +53,14 @@ _SCORES = {
 _CREATED = re.compile(r"^(# \w+ )?logdet_\w+_created[ {].*\n", re.MULTILINE)
 
 
+class _Answers(NamedTuple):
+    """Series of one kind of answer."""
+
+    requests: Value
+    seconds: Spread
+    last: Value
+
+
 class Metrics:
     """Series that belong to the whole replica; :meth:`model` gives those of one model.
 
@@ -79,9 +90,12 @@ class Metrics:
             code: The protocol's own status code.
             seconds: From request to answer.
         """
-        self._requests(*what, code).inc()
-        self._durations(*what, "ok" if code in SUCCESS else "refused").observe(seconds)
-        self._last_request(*what[:3]).set_to_current_time()
+        series = self._answered.get((what, code))
+        if series is None:  # once for each kind of answer
+            series = self._answered[what, code] = self._answers(what, code)
+        series.requests.now += 1
+        series.seconds.observe(seconds)
+        series.last.now = time.time()
 
     def rejected(self, reason: str) -> None:
         """Count a request refused for one of the error kinds."""
@@ -131,6 +145,15 @@ class Metrics:
         """All series in the Prometheus text format."""
         return _CREATED.sub("", generate_latest(self.registry).decode())
 
+    def _answers(self, what: tuple[str, str, str, str], code: str) -> _Answers:
+        labels = self.replica, *what
+        outcome = "ok" if code in SUCCESS else "refused"
+        return _Answers(
+            self._requests.labels(*labels, code),
+            self._durations.labels(*labels, outcome),
+            self._last_request.labels(*labels[:-1]),
+        )
+
     def _lane(self, labels: tuple[str, ...]) -> LaneMetrics:
         return LaneMetrics(
             executions=self._executions.labels(*labels),
@@ -142,17 +165,19 @@ class Metrics:
 
     def _define_requests(self) -> None:
         labels = (*_MODEL, "method", "protocol")
-        requests = self._counter("requests", "Answered requests.", *labels, "code")
-        seconds = self._histogram(
+        self._requests = self._values(
+            CounterMetricFamily, "requests", "Answered requests.", *labels, "code"
+        )
+        self._durations = self._spreads(
             "request_duration_seconds", "Request to answer.", _SECONDS, *labels, "outcome"
         )
-        last = self._gauge(
-            "last_request_timestamp_seconds", "When one was last answered.", *labels[:-1]
+        self._last_request = self._values(
+            GaugeMetricFamily,
+            "last_request_timestamp_seconds",
+            "When one was last answered.",
+            *labels[:-1],
         )
-        # Children are looked up by label values on every request: remember them.
-        self._requests = lru_cache(4096)(lambda *values: requests.labels(self.replica, *values))
-        self._durations = lru_cache(4096)(lambda *values: seconds.labels(self.replica, *values))
-        self._last_request = lru_cache(1024)(lambda *values: last.labels(self.replica, *values))
+        self._answered: dict[tuple[tuple[str, str, str, str], str], _Answers] = {}
         self._rejected = self._counter("rejected", "Refused requests by error kind.", "reason")
         self._asked = self._counter(
             "token_requests", "Requests by the name of their token.", "token", "outcome"
@@ -171,19 +196,22 @@ class Metrics:
         )
 
     def _define_runs(self) -> None:
-        self._rows = self._counter("rows", "Rows answered.", *_MODEL, "method")
-        self._row_status = self._counter("row_status", "Rows by status.", *_MODEL, "status")
+        counter = CounterMetricFamily
+        self._rows = self._values(counter, "rows", "Rows answered.", *_MODEL, "method")
+        self._row_status = self._values(
+            counter, "row_status", "Rows by status.", *_MODEL, "status"
+        )
         self._samples = self._counter("bound_samples", "Samples that bounds took.", *_MODEL)
         lane = (*_MODEL, "method")
-        self._executions = self._counter("executions", "Runs of graphs.", *lane)
-        self._batch_rows = self._histogram("batch_rows", "Rows of a run.", _ROWS, *lane)
-        self._batch_requests = self._histogram(
+        self._executions = self._values(counter, "executions", "Runs of graphs.", *lane)
+        self._batch_rows = self._spreads("batch_rows", "Rows of a run.", _ROWS, *lane)
+        self._batch_requests = self._spreads(
             "batch_requests", "Requests that shared a run.", _ROWS, *lane
         )
-        self._queue_seconds = self._histogram(
+        self._queue_seconds = self._spreads(
             "queue_duration_seconds", "Admission to the first run.", _SECONDS, *lane
         )
-        self._compute_seconds = self._histogram(
+        self._compute_seconds = self._spreads(
             "compute_duration_seconds", "Time of a run in its worker.", _SECONDS, *lane
         )
 
@@ -196,6 +224,18 @@ class Metrics:
         self._model_info = self._gauge(
             "model_info", "What serves.", *_MODEL, "family", "density", "features", "sha256"
         )
+
+    def _values(
+        self,
+        kind: type[CounterMetricFamily | GaugeMetricFamily],
+        name: str,
+        text: str,
+        *labels: str,
+    ) -> Values:
+        return Values(kind, f"logdet_{name}", text, ("replica", *labels), self.registry)
+
+    def _spreads(self, name: str, text: str, edges: Sequence[float], *labels: str) -> Spreads:
+        return Spreads(f"logdet_{name}", text, ("replica", *labels), edges, self.registry)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"logdet_{name}", text, ("replica", *labels), registry=self.registry)

@@ -75,10 +75,14 @@ class Model(Loaded[FlowManifest]):
         Raises:
             ServiceError: If the context or the steps are not those of this model.
         """
-        context = self.conditioning.spread(context, len(x))
-        before = self.conditioning.judge(self.rules.judge(x), context)
-        given = self.conditioning.inputs(before, context)
-        out = self._run("log_prob", {"x": self.rules.runnable(x, before), **given}, steps)
+        before = self.rules.judge(x)
+        inputs = {"x": x}
+        if context is not None or self.conditioning.names:
+            context = self.conditioning.spread(context, len(x))
+            before = self.conditioning.judge(before, context)
+            inputs.update(self.conditioning.inputs(before, context))
+        inputs["x"] = self.rules.runnable(x, before)
+        out = self._run("log_prob", inputs, steps)
         status = settle(before, out["log_prob"])
         if not status.any():  # nothing to hide, as of nearly all requests
             return Evaluated(out["log_prob"], out["z"], out["log_det"], status)

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter
 
 from service.histogram import ScoreHistogram
+from service.instruments import Spread, Value
 from service.results import OK, STATUSES, Codes, Floats
 
 
@@ -19,15 +20,15 @@ class LaneMetrics:
     Operations that share a lane share its series, under the name of one of them.
     """
 
-    executions: Counter
-    batch_rows: Histogram
-    batch_requests: Histogram
-    queue_seconds: Histogram
-    compute_seconds: Histogram
+    executions: Value
+    batch_rows: Spread
+    batch_requests: Spread
+    queue_seconds: Spread
+    compute_seconds: Spread
 
     def ran(self, rows: int, requests: int, seconds: float) -> None:
         """See :meth:`service.lanes.Watch.ran`."""
-        self.executions.inc()
+        self.executions.now += 1
         self.batch_rows.observe(rows)
         self.batch_requests.observe(requests)
         self.compute_seconds.observe(seconds)
@@ -41,8 +42,8 @@ class LaneMetrics:
 class ModelMetrics:
     """Ready children of the series of one model; ``lane`` gives those of a lane by method."""
 
-    rows: dict[str, Counter]
-    statuses: tuple[Counter, ...]
+    rows: dict[str, Value]
+    statuses: tuple[Value, ...]
     lane: Callable[[str], LaneMetrics]
     samples: Counter
     scores: ScoreHistogram
@@ -50,15 +51,13 @@ class ModelMetrics:
 
     def answered(self, method: str, status: np.ndarray) -> None:
         """Count rows and what became of them."""
-        self.rows[method].inc(len(status))
+        self.rows[method].now += len(status)
         if not status.any():  # the first of them, ok, is all there is
-            self.statuses[0].inc(len(status))
+            self.statuses[0].now += len(status)
             return
-        for child, count in zip(
-            self.statuses, np.bincount(status, minlength=len(STATUSES)).tolist(), strict=True
-        ):
-            if count:
-                child.inc(count)
+        counts = np.bincount(status, minlength=len(STATUSES)).tolist()
+        for series, count in zip(self.statuses, counts, strict=True):
+            series.now += count
 
     def judged(self, score: Floats, status: Codes) -> None:
         """Put the scores of a client's rows into the histogram."""

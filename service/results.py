@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +14,7 @@ STATUSES = ("ok", "non_finite_input", "out_of_support", "not_converged")
 OK, NON_FINITE_INPUT, OUT_OF_SUPPORT, NOT_CONVERGED = range(len(STATUSES))
 
 
-@dataclass(frozen=True, slots=True)
-class Evaluated:
+class Evaluated(NamedTuple):
     """Rows seen through the encode map.
 
     Attributes:
@@ -31,8 +30,7 @@ class Evaluated:
     status: Codes
 
 
-@dataclass(frozen=True, slots=True)
-class Explained:
+class Explained(NamedTuple):
     """Log-densities of rows and what each feature adds to them.
 
     Attributes:
@@ -47,8 +45,7 @@ class Explained:
     status: Codes
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
+class Decoded(NamedTuple):
     """Rows that the decode map made.
 
     Attributes:
@@ -63,16 +60,14 @@ class Decoded:
     status: Codes
 
 
-@dataclass(frozen=True, slots=True)
-class Sampled:
+class Sampled(NamedTuple):
     """Drawn rows and the seed that draws them again."""
 
     rows: Decoded
     seed: int
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
+class Made(NamedTuple):
     """Rows that the decoder of an autoencoder made.
 
     Attributes:
@@ -84,8 +79,7 @@ class Made:
     status: Codes
 
 
-@dataclass(frozen=True, slots=True)
-class Drawn:
+class Drawn(NamedTuple):
     """Rows drawn from a VAE and their latents.
 
     Attributes:
@@ -99,8 +93,7 @@ class Drawn:
     status: Codes
 
 
-@dataclass(frozen=True, slots=True)
-class Encoded:
+class Encoded(NamedTuple):
     """Latents of an autoencoder.
 
     Attributes:
@@ -112,8 +105,7 @@ class Encoded:
     status: Codes
 
 
-@dataclass(frozen=True, slots=True)
-class Posterior:
+class Posterior(NamedTuple):
     """What a VAE thinks of the latents of rows; NaN where the status is not ok.
 
     Attributes:
@@ -129,8 +121,7 @@ class Posterior:
     status: Codes
 
 
-@dataclass(frozen=True, slots=True)
-class Reconstructed:
+class Reconstructed(NamedTuple):
     """Rows as they come back from their latents; NaN where the status is not ok.
 
     Attributes:
@@ -144,8 +135,7 @@ class Reconstructed:
     status: Codes
 
 
-@dataclass(frozen=True, slots=True)
-class Bounded:
+class Bounded(NamedTuple):
     """Lower bounds on the log-density of rows, each of shape ``(rows,)``, in nats.
 
     The bounds are -inf out of support; NaN is what cannot be told.
@@ -177,8 +167,7 @@ class Bounded:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """Is a row unlikely enough to act on.
 
     Attributes:
@@ -195,8 +184,7 @@ class Decision:
     alpha: float
 
 
-@dataclass(frozen=True, slots=True)
-class Scored:
+class Scored(NamedTuple):
     """Scored rows and the decision about each.
 
     Attributes:

@@ -31,7 +31,11 @@ Arrays = Mapping[str, NDArray[np.generic]]
 Provider = Literal["cpu", "cuda"]
 
 VERSION: str = onnxruntime.__version__
-_DTYPES = {"FP32": np.float32, "FP64": np.float64, "INT64": np.int64}
+_DTYPES: Mapping[str, np.dtype[np.generic]] = {
+    "FP32": np.dtype(np.float32),
+    "FP64": np.dtype(np.float64),
+    "INT64": np.dtype(np.int64),
+}
 _EXECUTION = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 _REFUSED = (
     native.Fail,
@@ -69,6 +73,10 @@ class Sessions:
         """Names of the outputs, in order."""
         return [tensor.name for tensor in self.graph.outputs]
 
+    @cached_property
+    def _dtypes(self) -> list[tuple[str, np.dtype[np.generic]]]:
+        return [(tensor.name, _DTYPES[tensor.datatype]) for tensor in self.graph.inputs]
+
     def run(
         self, inputs: Arrays, options: onnxruntime.RunOptions | None = None
     ) -> dict[str, NDArray[np.generic]]:
@@ -76,19 +84,15 @@ class Sessions:
 
         Waits for a session where more threads call than there are sessions.
         """
+        feed = {name: _cast(inputs[name], dtype) for name, dtype in self._dtypes}
+        for name in self.graph.options:  # not made contiguous, which would give a scalar an axis
+            feed[name] = np.asarray(inputs[name], np.int64)
         session = self.idle.get()
         try:
-            with np.errstate(over="ignore"):
-                feed = {
-                    t.name: np.ascontiguousarray(inputs[t.name], _DTYPES[t.datatype])
-                    for t in self.graph.inputs
-                }
-            # Not made contiguous, which would give a scalar an axis.
-            feed |= {name: np.asarray(inputs[name], np.int64) for name in self.graph.options}
             values = session.run(self.outputs, feed, options)
-            return dict(zip(self.outputs, values, strict=True))
         finally:
             self.idle.put(session)
+        return dict(zip(self.outputs, values, strict=True))
 
     def replay(
         self, inputs: Arrays, within_s: float = REPLAY_TIMEOUT_S
@@ -110,6 +114,13 @@ class Sessions:
             raise BundleInvalidError(
                 f"{self.graph.artifact.file} does not run as the manifest describes it"
             ) from error
+
+
+def _cast(values: NDArray[np.generic], dtype: np.dtype[np.generic]) -> NDArray[np.generic]:
+    if values.dtype == dtype and values.flags.c_contiguous:
+        return values
+    with np.errstate(over="ignore"):
+        return np.ascontiguousarray(values, dtype)
 
 
 @contextlib.contextmanager

@@ -48,20 +48,16 @@ class Lanes:
         given = len(model.manifest.context_features)
 
         def evaluate(rows: Array) -> Arrays:
-            out = model.evaluate(*_apart(rows, given), steps)
-            return out.log_prob, out.z, out.log_det, out.status
+            return model.evaluate(*_apart(rows, given), steps)
 
         def decode(rows: Array) -> Arrays:
-            out = model.decode(*_apart(rows, given), steps)
-            return out.x, out.log_prob, out.status
+            return model.decode(*_apart(rows, given), steps)
 
         def emit(rows: Array) -> Arrays:
-            out = model.emit(*_apart(rows, given), steps)
-            return out.x, out.log_prob, out.status
+            return model.emit(*_apart(rows, given), steps)
 
         def explain(rows: Array) -> Arrays:
-            out = model.explain(*_apart(rows, given), steps)
-            return out.log_prob, out.terms, out.status
+            return model.explain(*_apart(rows, given), steps)
 
         def lane(run: Run, method: str, graph: str) -> Lane:
             return Lane(run, metrics.lane(method), passes=_passes(model.manifest, graph, steps))

@@ -29,6 +29,7 @@ class RowRules:
         bounded: Shape ``(features,)``, True for columns that vary within an end, where decoded
             values may have been moved to.
         has_ends: Whether any column has an end, or is constant.
+        has_integers: Whether any column is of whole numbers.
     """
 
     low: NDArray[np.float64]
@@ -39,6 +40,7 @@ class RowRules:
     ends: Mapping[np.dtype[Any], tuple[Floats, Floats]] = field(init=False)
     bounded: NDArray[np.bool_] = field(init=False)
     has_ends: bool = field(init=False)
+    has_integers: bool = field(init=False)
 
     def __post_init__(self) -> None:
         # What every run asks for. In the rows' own type: a float32 0.1 is not outside [0.1, 0.1].
@@ -48,6 +50,7 @@ class RowRules:
         object.__setattr__(self, "ends", ends)
         object.__setattr__(self, "bounded", ~open_ended & ~self.constant)
         object.__setattr__(self, "has_ends", not open_ended.all())
+        object.__setattr__(self, "has_integers", bool(self.integer.any()))
 
     @classmethod
     def of(cls, features: tuple[Feature, ...]) -> RowRules:
@@ -63,9 +66,8 @@ class RowRules:
 
     def judge(self, x: Floats) -> Codes:
         """Status of each row, shape ``(rows,)``, before any graph has seen it."""
-        low, high = self.ends[x.dtype]
-        inside = (x >= low) & (x <= high)
-        if self.integer.any():
+        inside = self._within_ends(x)
+        if self.has_integers:
             with np.errstate(invalid="ignore"):  # of NaN there is no floor
                 inside &= ~self.integer | (x == np.floor(x))
         if inside.all():  # the ends are finite, so the rows are too
@@ -73,6 +75,12 @@ class RowRules:
         status = np.where(inside.all(axis=1), OK, OUT_OF_SUPPORT)
         finite = np.isfinite(x).all(axis=1)
         return np.where(finite, status, NON_FINITE_INPUT).astype(np.uint8)
+
+    def _within_ends(self, x: Floats) -> NDArray[np.bool_]:
+        if not self.has_ends and x.dtype == np.float32:  # what is finite is no larger
+            return np.isfinite(x)
+        low, high = self.ends[x.dtype]
+        return np.asarray((x >= low) & (x <= high))
 
     def widened(self, x: Floats) -> Floats:
         """Rows that may share a run with float64 rows and be judged as they are alone.
@@ -103,14 +111,14 @@ class RowRules:
 
         The upper edge of the last cell in support belongs to that cell.
         """
-        if not self.integer.any():
+        if not self.has_integers:
             return x
         whole = np.where(x == self.high + 0.5, self.high, np.floor(x + 0.5))
         return np.where(self.integer, whole, x).astype(x.dtype)
 
     def whole(self, x: Floats) -> Floats:
         """Drawn rows as a table would hold them: integer columns whole and in their support."""
-        if not self.integer.any():
+        if not self.has_integers:
             return x
         whole = np.clip(np.floor(x + 0.5), self.low, self.high)
         return np.where(self.integer, whole, x).astype(x.dtype)
@@ -118,10 +126,13 @@ class RowRules:
 
 def settle(status: Codes, *outputs: Floats) -> Codes:
     """Status after the graphs have run: an ok row with a non-finite output has not converged."""
-    finite = [np.isfinite(output) for output in outputs]
-    if all(one.all() for one in finite):
+    for output in outputs:
+        if not np.isfinite(output).all():
+            break
+    else:  # nearly always
         return status
-    finite = np.all([one.all(axis=tuple(range(1, one.ndim))) for one in finite], axis=0)
+    rows = [np.isfinite(one).all(axis=tuple(range(1, one.ndim))) for one in outputs]
+    finite = np.all(rows, axis=0)
     return np.where((status == OK) & ~finite, NOT_CONVERGED, status).astype(np.uint8)
 
 
