@@ -25,7 +25,8 @@ from service.overdue import Overdue
 from service.turns import Turns
 
 REQUEST_OVERHEAD_BYTES = 16 * 1024  # what a waiting request costs beside its rows
-INLINE_SECONDS = 0.001  # a run that is shorter does not leave the event loop
+# A run that is shorter does not leave the event loop; nor does one for the only request there is.
+INLINE_SECONDS, INLINE_ALONE_SECONDS = 0.001, 0.003
 MAX_RETRY_AFTER_S = 60
 
 Outcome = tuple[Arrays, float]
@@ -136,7 +137,9 @@ class Batcher:
             lane, parts = self._next()
             if not parts:
                 continue
-            if lane.pace.run_seconds(sum(p.stop - p.start for p in parts)) < INLINE_SECONDS:
+            rows = sum([part.stop - part.start for part in parts])
+            inline = INLINE_ALONE_SECONDS if len(self._open) == 1 else INLINE_SECONDS
+            if lane.pace.run_seconds(rows) < inline:
                 self._run_here(lane, parts)
                 # Others come first: whatever is left waits for the loop's next turn.
                 if self._alone or self._turns:

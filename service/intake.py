@@ -45,7 +45,7 @@ class Admission:
         Raises:
             ServiceError: ``overloaded``.
         """
-        if not self._intake.fits(self._bytes, size):
+        if self._intake.used_bytes and not self._intake.fits(self._bytes, size):
             raise ServiceError(
                 ErrorKind.OVERLOADED,
                 f"{self._intake.used_bytes} bytes of requests are being answered, and there is "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Generic, Self, TypeVar
 
 import numpy as np
@@ -22,6 +23,7 @@ from service.status import RowRules
 from service.support import refuse_unsupported
 
 DEFAULT_ALPHA = 0.01
+_NONE: Mapping[str, int | None] = MappingProxyType({})
 
 M = TypeVar("M", bound=Manifest)
 
@@ -83,13 +85,11 @@ class Loaded(Generic[M]):
         return Decision(p_value, p_value <= alpha, threshold, alpha)
 
     def run(
-        self, graph: str, inputs: Arrays, options: Mapping[str, int | None]
+        self, graph: str, inputs: Arrays, options: Mapping[str, int | None] = _NONE
     ) -> dict[str, NDArray[np.floating]]:
         """Run a graph; options that are None are those of a model without them."""
-        given = dict(inputs)
-        for name, value in options.items():
-            if value is not None:
-                given[name] = np.array(value)
+        chosen = {name: np.array(value) for name, value in options.items() if value is not None}
+        given = {**inputs, **chosen} if chosen else inputs
         return self.graphs[graph].run(given)  # type: ignore[return-value]
 
 

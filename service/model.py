@@ -31,7 +31,7 @@ from service.results import (
     Sampled,
 )
 from service.runtime import Arrays, Runtime
-from service.status import mask, mask_score, settle
+from service.status import all_ok, mask, mask_score, settle
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class Model(Loaded[FlowManifest]):
         inputs["x"] = self.rules.runnable(x, before)
         out = self._run("log_prob", inputs, steps)
         status = settle(before, out["log_prob"])
-        if not status.any():  # nothing to hide, as of nearly all requests
+        if all_ok(status):  # nothing to hide, as of nearly all requests
             return Evaluated(out["log_prob"], out["z"], out["log_det"], status)
         return Evaluated(
             log_prob=mask_score(out["log_prob"], status),
@@ -182,6 +182,8 @@ class Model(Loaded[FlowManifest]):
     def _run(
         self, graph: str, inputs: Arrays, steps: int | None
     ) -> dict[str, NDArray[np.floating]]:
+        if steps is None and self.manifest.steps is None:
+            return self.run(graph, inputs)
         return self.run(graph, inputs, {"steps": choose_steps(self.manifest, steps)})
 
     def _judge_continuous(self, x: Floats) -> NDArray[np.integer]:

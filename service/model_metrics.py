@@ -11,6 +11,7 @@ from prometheus_client import Counter
 from service.histogram import ScoreHistogram
 from service.instruments import Spread, Value
 from service.results import OK, STATUSES, Codes, Floats
+from service.status import all_ok
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class ModelMetrics:
     def answered(self, method: str, status: np.ndarray) -> None:
         """Count rows and what became of them."""
         self.rows[method].now += len(status)
-        if not status.any():  # the first of them, ok, is all there is
+        if all_ok(status):  # the first of them, ok, is all there is
             self.statuses[0].now += len(status)
             return
         counts = np.bincount(status, minlength=len(STATUSES)).tolist()
@@ -61,7 +62,7 @@ class ModelMetrics:
 
     def judged(self, score: Floats, status: Codes) -> None:
         """Put the scores of a client's rows into the histogram."""
-        self.scores.observe(self.key, score[status == OK] if status.any() else score)
+        self.scores.observe(self.key, score if all_ok(status) else score[status == OK])
 
     def drew(self, samples: int) -> None:
         """Count samples that bounds took."""

@@ -12,27 +12,20 @@ _SLOWER, _FASTER = 0.1, 0.5
 
 @dataclass(slots=True, eq=False)
 class Pace:
-    """Remembers seconds and rows of runs, by the size of the run to a power of two."""
+    """Remembers seconds a row of runs, by the size of the run to a power of two."""
 
-    _seconds: dict[int, float] = field(default_factory=dict)
     _row_seconds: dict[int, float] = field(default_factory=dict)
 
     def ran(self, rows: int, seconds: float) -> None:
         """Remember a run of some rows."""
-        size = rows.bit_length()
-        self._seconds[size] = _moved(self._seconds.get(size), seconds)
-        self._row_seconds[size] = _moved(self._row_seconds.get(size), seconds / rows)
+        size, now = rows.bit_length(), seconds / rows
+        before = self._row_seconds.get(size, now)
+        self._row_seconds[size] = before + (_FASTER if now < before else _SLOWER) * (now - before)
 
     def run_seconds(self, rows: int) -> float:
         """How long a run of about so many rows takes; infinite if there was none."""
-        return self._seconds.get(rows.bit_length(), math.inf)
+        return rows * self._row_seconds.get(rows.bit_length(), math.inf)
 
     def row_seconds(self) -> float:
         """What a row adds to the longest runs there were; 0 before any."""
         return self._row_seconds[max(self._row_seconds)] if self._row_seconds else 0.0
-
-
-def _moved(before: float | None, seconds: float) -> float:
-    if before is None:
-        return seconds
-    return before + (_FASTER if seconds < before else _SLOWER) * (seconds - before)

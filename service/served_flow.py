@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -80,6 +81,7 @@ class ServedFlow(Served[Model]):
         self._by_steps: Mapping[int | None, Lanes] = {
             steps: Lanes.of(model, metrics, steps) for steps in _offered(model.manifest)
         }
+        self._default = self._by_steps[choose_steps(model.manifest, None)]
         self._challenger: Challenger | None = None
 
     def compared(self, other: ServedFlow, tally: Tally) -> ServedFlow:
@@ -95,6 +97,8 @@ class ServedFlow(Served[Model]):
         Raises:
             ServiceError: ``invalid_input`` if the model does not offer that number.
         """
+        if steps is None:
+            return self._default
         return self._by_steps[choose_steps(self.model.manifest, steps)]
 
     async def log_prob(self, x: Floats, choice: Choice = DEFAULT) -> Evaluated:
@@ -175,8 +179,7 @@ class ServedFlow(Served[Model]):
         self, operation: str, x: Floats, alpha: float | None, choice: Choice
     ) -> Evaluated:
         """See :meth:`_evaluate`; where there is a challenger, it scores the rows as well."""
-        own = self.lanes()
-        if self._challenger is None or self.lanes(choice.steps) is not own:
+        if self._challenger is None or self.lanes(choice.steps) is not self._default:
             return await self._evaluate(operation, x, choice)
         out = await self._given(operation, self._challenger.lane, x, choice)
         return self._seen(x, choice, self._challenger.settle(out, alpha))
@@ -191,13 +194,18 @@ class ServedFlow(Served[Model]):
             self._self_check.saw(x, choice, evaluated)
         return evaluated
 
-    async def _given(self, operation: str, lane: Lane, rows: Floats, choice: Choice) -> Arrays:
+    def _given(
+        self, operation: str, lane: Lane, rows: Floats, choice: Choice
+    ) -> Coroutine[Any, Any, Arrays]:
         """Answer about rows with their context."""
+        conditioning = self.model.conditioning
+        if choice.context is None and not conditioning.names:
+            return self._rows(operation, lane, rows)
         self.check_count(len(rows), operation)
-        given = self.model.conditioning.spread(choice.context, len(rows))
+        given = conditioning.spread(choice.context, len(rows))
         memory = row_bytes(rows) + row_bytes(given)
         take = beside(rows, None if given is None else taken(given))
-        return await self._run(operation, lane, len(rows), memory, take)
+        return self._run(operation, lane, len(rows), memory, take)
 
     def _noise(self, seed: int, temperature: float, context: Floats | None) -> tuple[int, Take]:
         """Bytes of a row of latents, and what gives those of a seed with their context."""

@@ -69,10 +69,12 @@ class App:
         admission = scope[ADMISSION] = Admission(self._core.work.intake)
         try:
             admit(self._core.door, scope)
-            async with within(allowed_seconds(scope)):
-                handler, scope["path_params"] = self._routing.find(scope)
-                response = await handler(Request(scope, receive))
-                await response(scope, receive, answer)
+            seconds = allowed_seconds(scope)
+            if seconds is None:
+                await self._respond(scope, receive, answer)
+            else:
+                async with within(seconds):
+                    await self._respond(scope, receive, answer)
         except ClientDisconnect:
             pass  # nobody is there to be answered
         except Exception as error:  # the transport's one broad except
@@ -83,6 +85,11 @@ class App:
         finally:
             admission.close()
             self._count(scope, answer.code, time.perf_counter() - started)
+
+    async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
+        handler, scope["path_params"] = self._routing.find(scope)
+        response = await handler(Request(scope, receive))
+        await response(scope, receive, send)
 
     def _count(self, scope: Scope, code: int, seconds: float) -> None:
         counted = scope.get(COUNTED) or _counted(scope)
@@ -146,12 +153,12 @@ class _Answering:
         self.code = 499  # the client went away
         self.begun = False
 
-    async def __call__(self, message: Message) -> None:
+    def __call__(self, message: Message) -> Awaitable[None]:
         if message["type"] == "http.response.start":
             self.code, self.begun = message["status"], True
             if self._request_id:
                 message["headers"] = [*message["headers"], (b"x-request-id", self._request_id)]
-        await self._send(message)
+        return self._send(message)
 
 
 def build_app(core: Core, metrics: MetricsPage | None = None, change: Change | None = None) -> App:

@@ -90,7 +90,8 @@ async def read_body(request: Request, limit_bytes: int) -> bytes:
         if int(declared) > limit_bytes:
             raise _too_large(limit_bytes)
         admission.expect(int(declared))
-    inflate = _inflater(header(request.scope, b"content-encoding"))
+    encoding = header(request.scope, b"content-encoding")
+    inflate = None if encoding is None else _inflater(encoding)
     chunks: list[bytes] = []
     size, more = 0, True
     while more:
@@ -127,9 +128,7 @@ def _inflated(inflate: Any, chunk: bytes, most: int) -> bytes:  # noqa: ANN401 -
     return plain
 
 
-def _inflater(encoding: bytes | None) -> Any | None:  # noqa: ANN401 - zlib does not export its type
-    if encoding is None:
-        return None
+def _inflater(encoding: bytes) -> Any | None:  # noqa: ANN401 - zlib does not export its type
     name = encoding.decode("latin-1").strip().lower()
     if name in ("", "identity"):
         return None

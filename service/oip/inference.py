@@ -26,7 +26,6 @@ from service.oip.messages import (
 )
 from service.oip.models import COUNT, STATUS, Models, Target, column_of
 from service.operations.call import Answer, Call
-from service.results import Floats
 from service.rows import check_count
 
 # What is told to be there; clients begin to use an extension when they see it.
@@ -54,6 +53,7 @@ class Inference:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._allows_loading = core.config.allow_loading
+        self._limit_rows = core.config.limit_rows
         self.models = Models(core)
 
     def server(self) -> dict[str, Any]:
@@ -92,7 +92,7 @@ class Inference:
         try:
             return target.wishes(outputs).counted
         except ServiceError:  # which the answer tells
-            return target.wishes().counted
+            return target.counted
 
     def check_rows(self, shape: Sequence[object]) -> None:
         """Refuse a tensor of more rows than a request may have, before its values are looked at.
@@ -100,8 +100,9 @@ class Inference:
         Raises:
             ServiceError: ``too_large``.
         """
-        if shape and type(shape[0]) is int:
-            check_count(shape[0], self._core.config.limit_rows, "NAME", "score")
+        rows, limit = shape[0] if shape else 0, self._limit_rows
+        if type(rows) is int and rows > limit:
+            check_count(rows, limit, "NAME", "score")
 
     async def infer(self, target: Target, request: InferRequest) -> InferAnswer:
         """Answer a request to the model that it names.
@@ -114,13 +115,17 @@ class Inference:
             call = _call(target, request, columns)
         else:  # casting it would hold up the event loop
             call = await asyncio.to_thread(_call, target, request, columns)
-        async with within(_seconds(request.parameters)):
+        if TIMEOUT in request.parameters:
+            async with within(_seconds(request.parameters)):
+                answer = await target.operation.ask(target.served, call)
+        else:
             answer = await target.operation.ask(target.served, call)
-        told = {"density": target.manifest.density, **answer.told}
+        manifest = target.manifest
+        told = {"density": manifest.density, **answer.told}
         return InferAnswer(
             model=request.model,
-            version=str(target.manifest.version),
-            outputs=tuple(_output(target, answer, name) for name in wanted),
+            version=str(manifest.version),
+            outputs=tuple([_output(target, answer, name) for name in wanted]),
             parameters={
                 name: value
                 for name, value in told.items()
@@ -138,12 +143,14 @@ def _call(target: Target, request: InferRequest, columns: frozenset[str]) -> Cal
         context = tensors.as_rows("context", given["context"], target.context())
     if target.operation.takes == "count":
         return Call(None, context, {**settings, COUNT: _count(given[COUNT])}, columns)
-    rows = tensors.as_rows(target.input, given[target.input], target.columns())
+    rows = tensors.as_rows(target.input, given[target.input], target.columns)
     return Call(rows, context, settings, columns)
 
 
 def _given(target: Target, inputs: tuple[InputTensor, ...]) -> dict[str, NDArray[Any]]:
     """The inputs by name: each that the model takes, once."""
+    if len(inputs) == len(target.inputs) == 1 and inputs[0].name == target.input:
+        return {target.input: inputs[0].array}
     expected = [spec.name for spec in target.inputs]
     given = {tensor.name: tensor.array for tensor in inputs}
     names = [tensor.name for tensor in inputs]
@@ -209,6 +216,4 @@ def _output(target: Target, answer: Answer, name: str) -> OutputTensor:
     column = answer.columns[column_of(name)]
     if isinstance(column, np.ma.MaskedArray):
         column = column.filled(fill_value=False)  # what is not decided has no p_value either
-    with np.errstate(over="ignore"):  # as infinite as float32 has it
-        values: Floats = np.ascontiguousarray(column, tensors.DTYPES[spec.datatype])
-    return OutputTensor(name, spec.datatype, values)
+    return OutputTensor(name, spec.datatype, tensors.as_type(column, spec.datatype))

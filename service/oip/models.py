@@ -59,6 +59,10 @@ class Target:
         methods: Operations, as metrics count them, whose requests are this model's.
         inputs: Tensors that it takes.
         outputs: Tensors of its answer by name, in order.
+        input: Name of the first of its inputs, which has the rows.
+        columns: Names of the values of a row of that.
+        manifest: Of the bundle.
+        counted: As :attr:`Wishes.counted`, of a request for all outputs.
     """
 
     name: str
@@ -67,22 +71,17 @@ class Target:
     methods: tuple[str, ...]
     inputs: tuple[TensorSpec, ...]
     outputs: Mapping[str, TensorSpec]
+    input: str = field(init=False)
+    columns: tuple[str, ...] = field(init=False)
+    manifest: Manifest = field(init=False)
+    counted: tuple[str, str, str] = field(init=False)
     _wishes: dict[tuple[str, ...], Wishes] = field(default_factory=dict, repr=False, compare=False)
 
-    @property
-    def manifest(self) -> Manifest:
-        """Of the bundle."""
-        manifest: Manifest = self.served.model.manifest
-        return manifest
-
-    @property
-    def input(self) -> str:
-        """Name of the tensor that it takes."""
-        return _INPUTS[self.operation.takes]
-
-    def columns(self) -> tuple[str, ...]:
-        """Names of the values of a row of that tensor."""
-        return _columns(self.served, self.operation)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "input", _INPUTS[self.operation.takes])
+        object.__setattr__(self, "columns", _columns(self.served, self.operation))
+        object.__setattr__(self, "manifest", self.served.model.manifest)
+        object.__setattr__(self, "counted", self.wishes().counted)
 
     def context(self) -> tuple[str, ...]:
         """Names of the values of a row of context; none where it takes no context."""
@@ -124,9 +123,10 @@ class Models:
 
     def __init__(self, core: Core) -> None:
         self._core = core
-        # Made once a model: every request asks for one.
+        # Made once a model, found once a name: every request asks for one.
         self._of = Catalogue()
         self._made: dict[AnyServed, Mapping[str, Target]] = {}
+        self._found: dict[tuple[str, str], Target] = {}
 
     def find(self, model: str, version: str = "") -> Target:
         """A model by its name in the protocol.
@@ -134,6 +134,10 @@ class Models:
         Raises:
             ServiceError: ``not_found`` if there is none, ``not_ready`` while none can be.
         """
+        self._follow()
+        found = self._found.get((model, version))
+        if found is not None and self._core.is_ready:
+            return found
         name, _, operation = model.partition(".")
         served = self._core.find(name, version_number(version) if version else None)
         offered = self._targets(served)
@@ -142,19 +146,24 @@ class Models:
             raise ServiceError(
                 ErrorKind.NOT_FOUND, f"no model is named {model[:64]!r}; {name} has: {listed}"
             )
+        self._found[model, version] = offered[operation]
         return offered[operation]
 
     def all(self) -> list[Target]:
         """Every model in every version, by name."""
+        self._follow()
         found: list[Target] = []
         for loaded in self._core.catalogue.all():
             served = self._core.find(loaded.manifest.name, loaded.manifest.version)
             found.extend(self._targets(served).values())
         return found
 
-    def _targets(self, served: AnyServed) -> Mapping[str, Target]:
+    def _follow(self) -> None:
+        """Forget what was found in a catalogue that serves no longer."""
         if self._of is not self._core.catalogue:
-            self._of, self._made = self._core.catalogue, {}
+            self._of, self._made, self._found = self._core.catalogue, {}, {}
+
+    def _targets(self, served: AnyServed) -> Mapping[str, Target]:
         if served not in self._made:
             self._made[served] = targets_of(served)
         return self._made[served]

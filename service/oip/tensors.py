@@ -71,7 +71,14 @@ def from_bytes(
     Raises:
         ServiceError: ``invalid_input`` if they are not as many bytes as the shape needs.
     """
-    dtype, sizes = dtype_of(name, datatype), shape_of(name, shape)
+    return view(name, datatype, shape_of(name, shape), data)
+
+
+def view(
+    name: str, datatype: str, sizes: tuple[int, ...], data: bytes | memoryview
+) -> NDArray[Any]:
+    """As :func:`from_bytes`, of a shape that was looked at before."""
+    dtype = dtype_of(name, datatype)
     needed, got = math.prod(sizes) * dtype.itemsize, memoryview(data).nbytes
     if got != needed:
         raise _wrong_size(name, datatype, sizes, f"{needed} bytes", f"{got}")
@@ -117,6 +124,15 @@ def refuse_parameters(name: str, parameters: Iterable[str]) -> None:
                 f"expected no parameter {parameter[:64]!r} of {name[:64]!r}: shared memory and "
                 "classification are not offered",
             )
+
+
+def as_type(array: NDArray[Any], datatype: str) -> NDArray[Any]:
+    """The values in a datatype, contiguous; those too large for it become infinite."""
+    dtype = DTYPES[datatype]
+    if array.dtype == dtype and array.flags.c_contiguous:
+        return array
+    with np.errstate(over="ignore"):
+        return np.ascontiguousarray(array, dtype)
 
 
 def to_bytes(array: NDArray[Any]) -> memoryview:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine
 from functools import lru_cache
 from typing import Any
 
-from service.choice import Choice, choose_steps
+from service.choice import DEFAULT, Choice, choose_steps
 from service.errors import invalid
 from service.operations.call import Answer, Call, decided
 from service.operations.spec import ROWS, Operation, Output
@@ -97,6 +97,8 @@ def drawing(call: Call) -> tuple[int, int | None, float]:
 
 
 def _choice(call: Call) -> Choice:
+    if call.context is None and not call.settings:
+        return DEFAULT
     return Choice(call.context, call.whole("steps"))
 
 
@@ -105,9 +107,9 @@ def _telling_steps(handler: Handler) -> Handler:
 
     async def told(served: ServedFlow, call: Call) -> Answer:
         answer = await handler(served, call)
-        steps = choose_steps(served.model.manifest, call.whole("steps"))
-        if steps is None:
+        if served.model.manifest.steps is None:
             return answer
+        steps = choose_steps(served.model.manifest, call.whole("steps"))
         return Answer(answer.columns, answer.status, {"steps": steps, **answer.told})
 
     return told

@@ -73,13 +73,13 @@ class Operation:
         is_seeded = call.settings.get("seed") is not None
         return self.by_place == "always" or (self.by_place == "seeded" and is_seeded)
 
-    async def ask(self, served: AnyServed, call: Call) -> Answer:
+    def ask(self, served: AnyServed, call: Call) -> Coroutine[Any, Any, Answer]:
         """What a model of the kind answers.
 
         Raises:
             ServiceError: If the call is refused.
         """
-        return await self.run(served, self._widened(served, call))
+        return self.run(served, self._widened(served, call))
 
     def _widened(self, served: AnyServed, call: Call) -> Call:
         """The call, whose rows may wait beside others of any type."""

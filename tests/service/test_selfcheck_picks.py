@@ -47,7 +47,7 @@ def test_one_ordinary_row_in_a_thousand_is_picked_whatever_the_batches(root: Pat
     for _ in range(400):
         some = rng.integers(0, len(every), rng.choice([1, 7, 256, 1024]))
         x = every[some]
-        answer = Evaluated(*(getattr(answers, f)[some] for f in Evaluated.__slots__))
+        answer = Evaluated(*(getattr(answers, f)[some] for f in Evaluated._fields))
         ordinary += int(((answer.log_prob >= low) & (answer.log_prob <= high)).sum())
         check.saw(x, DEFAULT, answer)
     assert ordinary > 100_000

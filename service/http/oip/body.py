@@ -70,7 +70,7 @@ def read_body(
     raw = _Raw(memoryview(body)[length:])
     for tensor in told.inputs:
         check_rows(tensor.shape)
-    inputs = tuple(_input(tensor, raw) for tensor in told.inputs)
+    inputs = tuple([_input(tensor, raw) for tensor in told.inputs])
     raw.end()
     request = InferRequest(model, version, inputs, told.outputs, told.parameters, told.id)
     return Asked(request, told.binary, told.parameters.get("binary_data_output") is True)
@@ -145,7 +145,7 @@ def _input(told: TensorHeader, raw: _Raw) -> InputTensor:
     if size is None:
         array = tensors.from_values(name, datatype, shape, values)
     else:
-        array = tensors.from_bytes(name, datatype, shape, raw.take(name, size))
+        array = tensors.view(name, datatype, tuple(shape), raw.take(name, size))
     return InputTensor(name, datatype, array)
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from service.errors import invalid
 from service.http.parsing import loads
 from service.oip.messages import Parameters
-from service.oip.tensors import refuse_parameters
+from service.oip.tensors import refuse_parameters, shape_of
 
 _PLAIN = frozenset({bool, int, float, str})
 # Clients that send raw values send the same few lines before them, every time.
@@ -23,14 +23,14 @@ class TensorHeader(NamedTuple):
     Attributes:
         name: As the client says.
         datatype: As the client says.
-        shape: As the client says.
+        shape: As the client says; sizes, where the values are raw.
         size: Bytes of its raw values; None where they are in the JSON.
         values: Those in the JSON.
     """
 
     name: str
     datatype: str
-    shape: list[Any]
+    shape: Sequence[Any]
     size: int | None
     values: object
 
@@ -108,7 +108,8 @@ def _input(entry: Json) -> TensorHeader:
         )
     if size is not None and (type(size) is not int or size < 0):
         raise invalid(f"expected 'binary_data_size' of {name[:64]!r} as a number of bytes")
-    return TensorHeader(name, datatype, shape, size, entry.get("data"))
+    sizes = shape if size is None else shape_of(name, shape)
+    return TensorHeader(name, datatype, sizes, size, entry.get("data"))
 
 
 def _wishes(names: tuple[str, ...], outputs: list[Json]) -> list[tuple[str, bool]]:

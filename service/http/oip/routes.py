@@ -86,7 +86,7 @@ class OpenInference:
         """Tensors to tensors."""
         model, version = _of(request)
         target = self._inference.models.find(model, version)
-        request.scope[COUNTED] = (*target.wishes().counted, PROTOCOL)
+        request.scope[COUNTED] = (*target.counted, PROTOCOL)
         told = header(request.scope, _HEADER_LENGTH)
         header_length = None if told is None else told.decode("latin-1")
         body = await read_bytes(request, self._core.config.limit_body_bytes)
