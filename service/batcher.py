@@ -25,7 +25,8 @@ from service.overdue import Overdue
 from service.turns import Turns
 
 REQUEST_OVERHEAD_BYTES = 16 * 1024  # what a waiting request costs beside its rows
-# A run that is shorter does not leave the event loop; nor does one for the only request there is.
+# A run that is shorter does not leave the event loop. That of the only request there is may be
+# longer: nobody waits for it but its own client, to whom the way to a thread and back costs more.
 INLINE_SECONDS, INLINE_ALONE_SECONDS = 0.001, 0.003
 MAX_RETRY_AFTER_S = 60
 
@@ -137,15 +138,17 @@ class Batcher:
             lane, parts = self._next()
             if not parts:
                 continue
-            rows = sum([part.stop - part.start for part in parts])
-            inline = INLINE_ALONE_SECONDS if len(self._open) == 1 else INLINE_SECONDS
-            if lane.pace.run_seconds(rows) < inline:
+            if lane.pace.run_seconds(_rows(parts)) < self._inline_seconds(parts):
                 self._run_here(lane, parts)
                 # Others come first: whatever is left waits for the loop's next turn.
                 if self._alone or self._turns:
                     self._schedule(loop)
                 break
             self._run_there(lane, parts, loop)
+
+    def _inline_seconds(self, parts: list[Part]) -> float:
+        is_alone = len(self._open) == 1 and _rows(parts) == parts[0].job.rows
+        return INLINE_ALONE_SECONDS if is_alone else INLINE_SECONDS
 
     def _next(self) -> tuple[Lane, list[Part]]:
         if self._alone:
@@ -210,6 +213,10 @@ def _deliver(lane: Lane, parts: list[Part], arrays: Arrays, seconds: float) -> N
         part.job.deliver(part, tuple(array[offset : offset + rows] for array in arrays))
         offset += rows
     lane.ran(offset, len(parts), seconds)
+
+
+def _rows(parts: Sequence[Part]) -> int:
+    return sum([part.stop - part.start for part in parts])
 
 
 def _overloaded(why: str, seconds: float) -> ServiceError:

@@ -121,6 +121,7 @@ def test_a_feature_named_like_a_template_is_written(core: Core) -> None:
 def apart(monkeypatch: pytest.MonkeyPatch) -> None:
     """However short a run, it leaves the event loop."""
     monkeypatch.setattr(batcher, "INLINE_SECONDS", 0.0)
+    monkeypatch.setattr(batcher, "INLINE_ALONE_SECONDS", 0.0)
 
 
 class Gate:
