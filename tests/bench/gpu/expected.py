@@ -50,7 +50,7 @@ class Expected:
     def complaint(self, answer: Sequence[NDArray[np.generic]]) -> str:
         """What is wrong with the outputs of a batch; nothing if they are right."""
         for got, (name, truth) in zip(answer, self.truth.items(), strict=True):
-            true = _repeated(truth, len(got))
+            true = _repeated(truth, len(got)).astype(np.float64)
             error = np.abs(got.astype(np.float64) - true)
             allowed = self.tolerances[name]
             bound = np.asarray(allowed.absolute) + allowed.relative * np.abs(true)

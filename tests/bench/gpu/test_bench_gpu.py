@@ -31,6 +31,8 @@ LINES = {"maf log_prob": Line(Work(64.0, 640.0), Work(256.0, 2560.0))}
 class _Products(nn.Module):
     """Weights on one side, 4 × 8, and on the other one, 32 × 8; a vector of 32; and a tanh."""
 
+    vector: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.inner, self.outer = nn.Linear(4, 8), nn.Parameter(torch.ones(32, 8))
