@@ -14,7 +14,8 @@ STAMP := $(VENV)/.setup-done
 .DEFAULT_GOAL := help
 .PHONY: help setup check audit sbom format test test-serve test-contract test-slow test-faults soak \
 	serve serve-ray bundle compare toy-table density-table tails-table graph-table \
-	inference-table bound-table outlier-table bench bench-bundle bench-peers bench-graphs h2load clean
+	inference-table bound-table outlier-table bench bench-bundle bench-peers bench-graphs bench-gpu \
+	h2load clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -126,8 +127,14 @@ bench: h2load $(BENCH_BUNDLE) ## The service under load, both engines, into docs
 bench-peers: h2load $(BENCH_BUNDLE) ## Beside other servers: make bench-peers PEERS=FOLDER VENVS=FOLDER (resumes)
 	@test -n "$(PEERS)" || { echo "name the folder that describes them: make bench-peers PEERS=FOLDER" >&2; exit 2; }
 	$(BIN)/python -m tests.bench.run_peers --peers $(PEERS) --venvs $(VENVS) $(BENCH_OPTIONS)
+
 bench-graphs: setup ## Exported graphs beside their matrix products and other libraries, into docs/tables
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.bench.graphs.run --out docs/tables
+
+# TensorRT in a process of its own: the variable would turn TF32 off where the service has to.
+bench-gpu: setup ## Every family on the GPU at hand, into docs/tables (resumes; says so where there is none)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.bench.gpu.run --out docs/tables
+	OMP_NUM_THREADS=1 NVIDIA_TF32_OVERRIDE=0 $(BIN)/python -m tests.bench.gpu.run --tensorrt --rounds 1 --out docs/tables
 
 clean: ## Remove caches and build folders, not .venv
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

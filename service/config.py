@@ -66,7 +66,8 @@ class ServiceConfig(BaseModel):
         tls_key: File of its private key (PEM).
         provider: ``cuda`` refuses to start where CUDA is not really in use; ``auto`` reports what
             it chose.
-        gpu_mem_limit_bytes: Size of onnxruntime's arena on the GPU; None leaves it unbounded.
+        gpu_mem_limit_bytes: Most that the arena of each session may take on the GPU; every graph
+            has ``sessions`` of them. None sets no bound; replicas that share a GPU need one.
         sessions: onnxruntime sessions per graph, one worker thread each.
         chunk_rows: Rows of one run; larger requests are cut so that others get their turn.
         limit_body_bytes: Largest request body, also after decompression.

@@ -18,6 +18,7 @@ from service.config import ServiceConfig
 from service.door import refuse_undecided, tokens_of
 from service.errors import StartError
 from service.grpc.port import reserve, settled
+from service.ray_gpu import refuse_device
 from service.ray_profile import EVERY_INTERFACE, HAPROXY_PORTS, environment
 from service.tls import refuse_tls
 
@@ -36,6 +37,7 @@ def serve(config: ServiceConfig, replicas: int, num_gpus: float) -> None:
     """
     # The commonest mistakes, found before ten seconds of starting.
     refuse_tls(config)
+    refuse_device(config, num_gpus)
     tokens_of(config)
     if not names(config.bundles):
         raise StartError(f"nothing to serve: there are no bundles under {config.bundles}")

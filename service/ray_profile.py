@@ -42,6 +42,8 @@ HAPROXY = Path(__file__).with_name("haproxy.sh")
 OWN = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     "RAY_AUTH_MODE": "token",
+    # A replica sees no GPU but the one that it was given.
+    "RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES": "0",
     # A callback that runs late while Ray ends would otherwise start another one.
     "RAY_ENABLE_AUTO_CONNECT": "0",
     # What goes wrong reaches the terminal in the service's words; Serve's own logs stay in files.

@@ -27,6 +27,7 @@ from service.http.request_id import HideRequestId
 from service.loopback import is_loopback
 from service.oip.repository import Change
 from service.policy import Policy
+from service.ray_gpu import on_given_device
 from service.scrape import TIMEOUT_S, Scrape
 
 APPLICATION = "logdet"
@@ -48,10 +49,11 @@ class Density:
 
     async def __init__(self, settings: dict[str, Any]) -> None:  # type: ignore[misc] # Serve awaits
         self._grpc: GrpcServer | None = None
-        config = ServiceConfig.model_validate(settings)
         if is_loopback(ray.util.get_node_ip_address()):
             _keep_to_loopback()
         _log_to_terminal()
+        given = ray.get_runtime_context().get_assigned_resources()
+        config = on_given_device(ServiceConfig.model_validate(settings), given.get("GPU", 0.0))
         self._config = config
         self._core = Core(config, serve.get_replica_context().replica_tag)
         self._core.load()

@@ -143,7 +143,7 @@ class Runtime:
     Attributes:
         provider: Where graphs run.
         sessions: Sessions per graph.
-        gpu_mem_limit_bytes: Bound of onnxruntime's arena on the GPU, or None.
+        gpu_mem_limit_bytes: Bound of each session's arena on the GPU, or None.
     """
 
     provider: Provider
@@ -210,23 +210,30 @@ class Runtime:
         return Sessions(graph, idle)
 
     def _open(self, content: bytes) -> onnxruntime.InferenceSession:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.log_severity_level = _ERRORS_ONLY
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        # What was checked as ONNX must not be read as onnxruntime's own format.
-        options.add_session_config_entry("session.load_model_format", "ONNX")
         return onnxruntime.InferenceSession(
-            content, options, providers=self._providers(), enable_fallback=0
+            content, session_options(), providers=self.providers(), enable_fallback=0
         )
 
-    def _providers(self) -> list[str | tuple[str, dict[str, str]]]:
-        cpu = _EXECUTION["cpu"]
+    def providers(self) -> list[tuple[str, dict[str, str]]]:
+        """Where graphs run by onnxruntime's names, the preferred one first, with options."""
+        cpu: tuple[str, dict[str, str]] = (_EXECUTION["cpu"], {})
         if self.provider == "cpu":
             return [cpu]
-        # TF32 keeps three decimal digits: not an exact density.
+        # The first device that this process sees: Ray hides those of other replicas. TF32 keeps
+        # three decimal digits: not an exact density.
         options = {"device_id": "0", "use_tf32": "0", "arena_extend_strategy": "kSameAsRequested"}
         if self.gpu_mem_limit_bytes is not None:
             options["gpu_mem_limit"] = str(self.gpu_mem_limit_bytes)
         return [(_EXECUTION["cuda"], options), cpu]
+
+
+def session_options() -> onnxruntime.SessionOptions:
+    """Of every session: one thread, which does not spin."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _ERRORS_ONLY
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # What was checked as ONNX must not be read as onnxruntime's own format.
+    options.add_session_config_entry("session.load_model_format", "ONNX")
+    return options

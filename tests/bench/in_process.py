@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 
-from tests.bench.bodies import Rows, Told, some_rows
+from tests.bench.bodies import Told, some_rows
 from tests.bench.cells import Figures
 
 NAME = "onnxruntime in process"
@@ -27,24 +27,27 @@ def expected(graph: Path, rows: int) -> Told:
 def measure(graph: Path, kind: str, rows: int, seconds: float) -> Figures:
     """Call for some seconds with the outputs of a kind of :data:`OUTPUTS`."""
     session, outputs, x = _session(graph), OUTPUTS[kind], some_rows(rows)
+    return timed(lambda: session.run(outputs, {"x": x}), seconds)
+
+
+def timed(call: Callable[[], object], seconds: float) -> Figures:
+    """Call one after the other for some seconds, after a few that do not count."""
     for _ in range(_WARM):
-        session.run(outputs, {"x": x})
+        call()
     cpu = time.process_time()
-    times = _times(session, outputs, x, seconds)
+    times = _times(call, seconds)
     cpu_ms = 1e3 * (time.process_time() - cpu) / len(times)
     p50, p99 = 1e3 * np.percentile(times, [50, 99])
     rate = len(times) / sum(times)
     return Figures(len(times), rate, float(p50), float(p99), cpu_ms, 0.0, 0.0)
 
 
-def _times(
-    session: onnxruntime.InferenceSession, outputs: Sequence[str] | None, x: Rows, seconds: float
-) -> list[float]:
+def _times(call: Callable[[], object], seconds: float) -> list[float]:
     times: list[float] = []
     end = time.perf_counter() + seconds
     while not times or time.perf_counter() < end:
         begun = time.perf_counter()
-        session.run(outputs, {"x": x})
+        call()
         times.append(time.perf_counter() - begun)
     return times
 

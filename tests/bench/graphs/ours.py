@@ -33,7 +33,8 @@ STRAIN = 0.03
 
 
 @cache
-def _flow(family: str) -> tuple[Flow, Prepared]:
+def flow_of(family: str) -> tuple[Flow, Prepared]:
+    """A family's float64 flow at its default sizes and 16 features, strained, and its data."""
     model: Mapping[str, object] = {"nsf": NSF, "bare": BARE}.get(family, {"family": family})
     if family == "mixed":
         model = {**model, "layers": MIXED}
@@ -59,12 +60,12 @@ def _flow(family: str) -> tuple[Flow, Prepared]:
 
 def family_graph(family: str, name: str) -> bytes:
     """``log_prob`` or ``decode`` of a family at its default sizes and 16 features; or ``bare``."""
-    return to_onnx(table_graphs(*_flow(family))[name])
+    return to_onnx(table_graphs(*flow_of(family))[name])
 
 
 def floor_graph() -> bytes:
     """The networks of the spline couplings, each on the same input, all tables as outputs."""
-    couplings = [b for b in _flow("nsf")[0].bijection.modules() if isinstance(b, Coupling)]
+    couplings = [b for b in flow_of("nsf")[0].bijection.modules() if isinstance(b, Coupling)]
     networks = _Networks([copy.deepcopy(c.conditioner) for c in couplings]).float()
     rows = torch.zeros(3, couplings[0].kept)
     names = tuple(f"table{i}" for i in range(len(networks(rows))))
@@ -73,7 +74,7 @@ def floor_graph() -> bytes:
 
 def parameters() -> int:
     """Numbers in the networks of the spline couplings."""
-    couplings = [b for b in _flow("nsf")[0].bijection.modules() if isinstance(b, Coupling)]
+    couplings = [b for b in flow_of("nsf")[0].bijection.modules() if isinstance(b, Coupling)]
     return sum(p.numel() for c in couplings for p in c.conditioner.parameters())
 
 
@@ -88,7 +89,7 @@ class _Networks(nn.Module):
 
 def part_graph(part: str) -> bytes:
     """Some layers of the spline flow's ``log_prob``: ``couplings`` or ``ends``, the others."""
-    density, prepared = _flow("nsf")
+    density, prepared = flow_of("nsf")
     layers = cast("Sequence[Bijection]", list(Parts.of(density, prepared).layers.bijections))
     first = next(i for i, layer in enumerate(layers) if isinstance(layer, Coupling)) - 1
     chosen = layers[first:] if part == "couplings" else layers[:first]

@@ -10,6 +10,8 @@ from statistics import median
 import numpy as np
 import onnxruntime as ort
 
+from service.runtime import session_options
+
 Call = Callable[[], object]
 
 
@@ -52,15 +54,10 @@ def _turn(call: Call, at_least_s: float) -> float:
     return (time.process_time() - started) / times
 
 
-def session(content: bytes, profile_prefix: str | None = None) -> ort.InferenceSession:
-    """A session with the service's options: one thread, the default graph optimisations."""
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    if profile_prefix is not None:
-        options.enable_profiling, options.profile_file_prefix = True, profile_prefix
-    return ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+def session(content: bytes, options: ort.SessionOptions | None = None) -> ort.InferenceSession:
+    """A session on the CPU, with the service's options where no others are given."""
+    given = options or session_options()
+    return ort.InferenceSession(content, given, providers=["CPUExecutionProvider"])
 
 
 def feed(graph: ort.InferenceSession, rows: int) -> dict[str, np.ndarray]:

@@ -1,0 +1,1 @@
+"""``make bench-gpu``: every family's graphs on the GPU at hand, beside what the GPU can do."""
