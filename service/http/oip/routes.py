@@ -191,8 +191,9 @@ async def _answered(request: Request, answer: InferAnswer, asked: Asked) -> Resp
     headers = []
     if header_length is not None:
         headers.append((_HEADER_LENGTH, b"%d" % header_length))
-    if len(body) >= _COMPRESSED_BYTES:
-        encoding = _encoding(request.headers.get("accept-encoding", ""))
+    accepted = header(request.scope, b"accept-encoding")
+    if accepted is not None and len(body) >= _COMPRESSED_BYTES:
+        encoding = _encoding(accepted.decode("latin-1"))
         if encoding:
             body = await _compressed(body, encoding)
             headers.append((b"content-encoding", encoding.encode()))
