@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from exported.false_discoveries import rejection_level
+
 SUMMARY_QUANTILES = (0.001, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 0.999)
 
 
@@ -55,20 +57,23 @@ class Calibration:
         Raises:
             ValueError: If alpha is not in (0, 1), or too small for the number of rows.
         """
-        if not 0.0 < alpha < 1.0:
-            raise ValueError(f"expected alpha between 0 and 1, got {alpha}")
+        self._check(alpha, "alpha")
         rows = len(self.scores)
         # Largest k with (1 + k) / (rows + 1) <= alpha, by the arithmetic of p_value itself.
         k = (
             int(np.searchsorted((1.0 + np.arange(rows + 1)) / (rows + 1.0), alpha, side="right"))
             - 1
         )
-        if k < 0:
-            raise ValueError(
-                f"expected alpha of at least {self.smallest_alpha:.3g}, the smallest p-value that "
-                f"{rows} calibration rows give, got {alpha}"
-            )
         return float(self.scores[k])
+
+    def level(self, p_values: NDArray[np.float64], fdr: float) -> float | None:
+        """The alpha of many rows at a false discovery rate; see :func:`rejection_level`.
+
+        Raises:
+            ValueError: If fdr is not in (0, 1), or so small that no p-values are ever rejected.
+        """
+        self._check(fdr, "fdr")
+        return rejection_level(p_values, fdr)
 
     def quantiles(self) -> dict[str, float]:
         """The summary that the manifest carries, of the rows in support.
@@ -81,3 +86,12 @@ class Calibration:
             raise ValueError("expected calibration rows in support, got none")
         values = np.quantile(finite, SUMMARY_QUANTILES)
         return {str(q): float(v) for q, v in zip(SUMMARY_QUANTILES, values, strict=True)}
+
+    def _check(self, rate: float, called: str) -> None:
+        if not 0.0 < rate < 1.0:
+            raise ValueError(f"expected {called} between 0 and 1, got {rate}")
+        if rate < self.smallest_alpha:
+            raise ValueError(
+                f"expected {called} of at least {self.smallest_alpha:.3g}, the smallest p-value "
+                f"that {len(self.scores)} calibration rows give, got {rate}"
+            )

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -82,3 +84,55 @@ def test_the_summary_names_quantiles_by_their_probability() -> None:
     quantiles = Calibration.of(np.arange(101.0)).quantiles()
     assert quantiles["0.05"] == 5.0
     assert quantiles["0.5"] == 50.0
+
+
+def log_binomial(n: int, j: int) -> float:
+    return math.lgamma(n + 1) - math.lgamma(j + 1) - math.lgamma(n - j + 1)
+
+
+def log_beta(a: float, b: float) -> float:
+    return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
+
+
+def tails(alarms: int, rows: int, k: int, known: int) -> tuple[float, float]:
+    """P(X <= alarms) and P(X >= alarms) of X beta-binomial(rows, k, known + 1 - k)."""
+    a, b = k, known + 1 - k
+    logs = (
+        log_binomial(rows, j) + log_beta(j + a, rows - j + b) - log_beta(a, b)
+        for j in range(rows + 1)
+    )
+    mass = [math.exp(value) for value in logs]
+    assert sum(mass) == pytest.approx(1.0)
+    return sum(mass[: alarms + 1]), sum(mass[alarms:])
+
+
+@pytest.mark.parametrize("alpha", [0.1, 0.01, 0.001])
+def test_false_alarms_of_one_calibration_are_beta_binomial(alpha: float) -> None:
+    """However many rows are asked about, one set of calibration rows leaves an error of its own.
+
+    The level under its k-th smallest score is distributed as beta(k, n + 1 - k).
+    """
+    rng = np.random.default_rng(8)
+    known, asked = 1999, 5000
+    k = math.floor(alpha * (known + 1))
+    calibration = Calibration.of(rng.standard_normal(known))
+    alarms = int((calibration.p_value(rng.standard_normal(asked)) <= alpha).sum())
+    assert min(tails(alarms, asked, k, known)) >= 0.5e-6
+
+
+@pytest.mark.parametrize("alpha", [0.1, 0.01, 0.001])
+def test_false_alarms_over_many_calibrations_are_alpha(alpha: float) -> None:
+    rng = np.random.default_rng(9)
+    known, asked, sets = 999, 1000, 400
+    rates = np.array(
+        [
+            np.mean(
+                Calibration.of(rng.standard_normal(known)).p_value(rng.standard_normal(asked))
+                <= alpha
+            )
+            for _ in range(sets)
+        ]
+    )
+    error = rates.std() / np.sqrt(sets)
+    assert rates.mean() <= alpha + 4 * error
+    assert abs(rates.mean() - math.floor(alpha * (known + 1)) / (known + 1)) <= 4 * error
