@@ -67,22 +67,40 @@ class Loaded(Generic[M]):
         """:data:`DEFAULT_ALPHA`, or the smallest rate that so few calibration rows can tell."""
         return max(DEFAULT_ALPHA, self.calibration.smallest_alpha)
 
-    def decide(self, scores: Floats, alpha: float | None = None) -> Decision:
-        """Which scores are anomalies at a rate of false alarms.
+    def decide(
+        self, scores: Floats, alpha: float | None = None, fdr: float | None = None
+    ) -> Decision:
+        """Which scores are anomalies: at a rate of false alarms, or of false discoveries.
 
-        Without an alpha it is :attr:`default_alpha`.
+        Without either it is alpha, :attr:`default_alpha`. At an fdr the scores are judged
+        together, so they must be all that were asked about.
 
         Raises:
-            ServiceError: If alpha cannot be decided with this bundle's calibration rows.
+            ServiceError: If both are given, or one that this bundle's calibration rows cannot
+                decide.
         """
-        if alpha is None:
-            alpha = self.default_alpha
+        p_value = self.calibration.p_value(scores)
         try:
-            threshold = self.calibration.threshold(alpha)
+            level = self._level(p_value, alpha, fdr)
+            threshold = None if level is None else self.calibration.threshold(level)
         except ValueError as error:
             raise invalid(str(error)) from error
-        p_value = self.calibration.p_value(scores)
-        return Decision(p_value, p_value <= alpha, threshold, alpha)
+        is_anomaly = np.zeros(p_value.shape, bool) if level is None else p_value <= level
+        digest = self.manifest.calibration.artifact.sha256
+        return Decision(p_value, is_anomaly, threshold, level, digest, fdr)
+
+    def _level(
+        self, p_value: NDArray[np.float64], alpha: float | None, fdr: float | None
+    ) -> float | None:
+        """The p-value up to which a row is an anomaly; None where no row is one."""
+        if fdr is None:
+            return self.default_alpha if alpha is None else alpha
+        if alpha is not None:
+            raise ValueError(
+                "expected alpha (accepted rate of false alarms) or fdr (accepted share of false "
+                f"alarms among the anomalies), got both: alpha {alpha:g} and fdr {fdr:g}"
+            )
+        return self.calibration.level(p_value, fdr)
 
     def run(
         self, graph: str, inputs: Arrays, options: Mapping[str, int | None] = _NONE

@@ -174,14 +174,20 @@ class Decision(NamedTuple):
         p_value: Shape ``(rows,)``; NaN where there is no score.
         is_anomaly: Shape ``(rows,)``; meaningless where the p-value is NaN.
         threshold: Score under which a row is an anomaly: a log-density or a bound in nats, or a
-            negative error of reconstruction.
-        alpha: Accepted rate of false alarms.
+            negative error of reconstruction. None where an fdr makes no row one.
+        alpha: The p-value up to which a row is an anomaly: the accepted rate of false alarms, or
+            what follows from the fdr and all p-values. None where the threshold is.
+        calibration: SHA-256 of the file with the calibration scores, in hexadecimal.
+        fdr: Accepted expected share of false alarms among the anomalies; None where alpha was
+            chosen.
     """
 
     p_value: NDArray[np.float64]
     is_anomaly: NDArray[np.bool_]
-    threshold: float
-    alpha: float
+    threshold: float | None
+    alpha: float | None
+    calibration: str
+    fdr: float | None = None
 
 
 class Scored(NamedTuple):

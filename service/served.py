@@ -69,9 +69,11 @@ class Served(Generic[L]):
         self.metrics.answered(operation, out[-1])
         return out
 
-    def _scored(self, score: Floats, status: Codes, alpha: float | None) -> Scored:
+    def _scored(
+        self, score: Floats, status: Codes, alpha: float | None, fdr: float | None
+    ) -> Scored:
         self.metrics.judged(score, status)
-        return Scored(score, status, self.model.decide(score, alpha))
+        return Scored(score, status, self.model.decide(score, alpha, fdr))
 
 
 def row_bytes(rows: Floats | None) -> int:

@@ -35,11 +35,13 @@ class ServedAutoencoder(Served[Autoencoder]):
         """Rows as they come back, and how far off."""
         return Reconstructed(*await self._rows("reconstruct", self._reconstruct, x))
 
-    async def score(self, x: Floats, alpha: float | None = None) -> Scored:
-        """Negative error of rows and whether each is an anomaly at the rate ``alpha``."""
-        self.model.decide(np.empty(0), alpha)  # an impossible alpha is refused before any run
+    async def score(
+        self, x: Floats, alpha: float | None = None, fdr: float | None = None
+    ) -> Scored:
+        """Negative error of rows and whether each is an anomaly; see :meth:`Loaded.decide`."""
+        self.model.decide(np.empty(0), alpha, fdr)  # an impossible rate is refused before any run
         score, status = await self._rows("score", self._score, x)
-        return self._scored(score, status, alpha)
+        return self._scored(score, status, alpha, fdr)
 
     def _encoding(self, rows: Array) -> Arrays:
         out = self.model.encode(rows)

@@ -117,22 +117,30 @@ class ServedFlow(Served[Model]):
         return Explained(*await self._given("feature_log_prob", lane, x, choice))
 
     async def score(
-        self, x: Floats, alpha: float | None = None, choice: Choice = DEFAULT
+        self,
+        x: Floats,
+        alpha: float | None = None,
+        choice: Choice = DEFAULT,
+        fdr: float | None = None,
     ) -> Scored:
-        """Log-density of rows and whether each is an anomaly at the rate ``alpha``.
+        """Log-density of rows and whether each is an anomaly; see :meth:`Loaded.decide`.
 
         The number of steps can only be the one that the p-values were calibrated at.
         """
-        return (await self.judge(x, alpha, choice))[1]
+        return (await self.judge(x, alpha, choice, fdr))[1]
 
     async def judge(
-        self, x: Floats, alpha: float | None = None, choice: Choice = DEFAULT
+        self,
+        x: Floats,
+        alpha: float | None = None,
+        choice: Choice = DEFAULT,
+        fdr: float | None = None,
     ) -> tuple[Evaluated, Scored]:
         """What one run tells of rows, and :meth:`score` of them."""
-        self.model.decide(np.empty(0), alpha)  # an impossible alpha is refused before any run
+        self.model.decide(np.empty(0), alpha, fdr)  # an impossible rate is refused before any run
         calibrated_steps(self.model.manifest, choice.steps)
         evaluated = await self._scoring("score", x, alpha, choice)
-        return evaluated, self._scored(evaluated.log_prob, evaluated.status, alpha)
+        return evaluated, self._scored(evaluated.log_prob, evaluated.status, alpha, fdr)
 
     async def decode(self, z: Floats, choice: Choice = DEFAULT) -> Decoded:
         """Rows at given latents of shape ``(rows, latent_features)``."""
@@ -178,7 +186,10 @@ class ServedFlow(Served[Model]):
     async def _scoring(
         self, operation: str, x: Floats, alpha: float | None, choice: Choice
     ) -> Evaluated:
-        """See :meth:`_evaluate`; where there is a challenger, it scores the rows as well."""
+        """See :meth:`_evaluate`; where there is a challenger, it scores the rows as well.
+
+        Without an alpha, as where an fdr is asked for, each of them decides by its own default.
+        """
         if self._challenger is None or self.lanes(choice.steps) is not self._default:
             return await self._evaluate(operation, x, choice)
         out = await self._given(operation, self._challenger.lane, x, choice)

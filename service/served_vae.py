@@ -91,13 +91,14 @@ class ServedVAE(Served[VAE]):
         alpha: float | None = None,
         draws: tuple[int | None, int | None] = (None, None),
         choice: Choice = DEFAULT,
+        fdr: float | None = None,
     ) -> Scored:
-        """Importance bound of rows and whether each is an anomaly at the rate ``alpha``.
+        """Importance bound of rows and whether each is an anomaly; see :meth:`Loaded.decide`.
 
         The samples and the seed of ``draws``, and the depth, can only be those that the p-values
         were calibrated at.
         """
-        self.model.decide(np.empty(0), alpha)  # an impossible alpha is refused before any run
+        self.model.decide(np.empty(0), alpha, fdr)  # an impossible rate is refused before any run
         manifest, scoring = self.model.manifest, self.model.manifest.scoring
         calibrated_depth(manifest, choice.depth)
         expected = {"samples": scoring.samples, "seed": scoring.seed}
@@ -105,7 +106,7 @@ class ServedVAE(Served[VAE]):
             refuse_uncalibrated(field, asked, at, self.name, "log_prob_bound")
         places = np.zeros(len(x), dtype=np.int64)  # the same noise for every row
         bounded = await self._bound("score", self._score, x, places, self.scoring)
-        return self._scored(bounded.importance_bound, bounded.status, alpha)
+        return self._scored(bounded.importance_bound, bounded.status, alpha, fdr)
 
     async def encode(
         self, x: Floats, seed: int | None = None, choice: Choice = DEFAULT

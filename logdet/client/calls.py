@@ -70,10 +70,11 @@ class Call:
         return "z" if self.operation == "decode" else "rows"
 
     @property
-    def is_by_place(self) -> bool:
-        """Whether the answer for a row depends on its place in the request: its noise does."""
+    def is_whole(self) -> bool:
+        """Whether the answer for a row depends on its request: noise on the place, fdr on all."""
         drawn = self.operation == "encode" and self.settings.get("seed") is not None
-        return drawn or self.operation in ("log_prob_bound", "sample")
+        is_judged = self.settings.get("fdr") is not None
+        return drawn or is_judged or self.operation in ("log_prob_bound", "sample")
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +162,7 @@ class Calls:
         """The reply to as many questions, one after another, as the rows need."""
         size = self._piece_rows(question.rows)
         count = 0 if question.rows is None else question.rows.num_rows
-        if call.is_by_place or count <= size:
+        if call.is_whole or count <= size:
             return (yield from _ask(question, until))
         replies = []
         for start in range(0, count, size):

@@ -28,7 +28,7 @@ _DENSITIES = ("", "exact", "estimate", "lower_bound", "none")
 _MATRICES = ("rows", "z", "mean", "scale")
 _VECTORS = ("log_prob", "score", "p_value", "log_det")
 _OF_FLOWS = ("log_prob", "log_det")
-_FACTS = ("threshold", "alpha", "steps", "samples", "seed", "depth")
+_FACTS = ("calibration", "threshold", "alpha", "fdr", "steps", "samples", "seed", "depth")
 # What a status means without our word for it: of grpc itself, or of a proxy.
 _KINDS = {
     grpc.StatusCode.INVALID_ARGUMENT: "invalid_input",
@@ -202,6 +202,8 @@ def _reply(name: str, data: bytes) -> Reply:
     columns["status"] = pa.array([_STATUSES[status] for status in answer.status], pa.string())
     facts = {"model": answer.model.name, "version": answer.model.version, "density": density}
     told = {fact: getattr(answer, fact) for fact in _FACTS if _is_told(answer, fact)}
+    if "fdr" in told:  # which may make no row an anomaly
+        told = {"threshold": None, "alpha": None} | told
     return Reply(pa.table(columns), facts | told, matrices)
 
 

@@ -83,6 +83,7 @@ class Operations(Documents[DocumentT, CatalogueT], Generic[AnswerT, DocumentT, C
         rows: RowsLike,
         *,
         alpha: float | None = None,
+        fdr: float | None = None,
         context: RowsLike | None = None,
         version: int | None = None,
         frame: Kind | None = None,
@@ -90,14 +91,19 @@ class Operations(Documents[DocumentT, CatalogueT], Generic[AnswerT, DocumentT, C
     ) -> AnswerT:
         """``log_prob`` (of a VAE or autoencoder ``score``), ``p_value`` and ``is_anomaly``.
 
-        Told of all rows: ``threshold``, the score under which a row is an anomaly, and ``alpha``.
+        Told of all rows: ``threshold``, the score under which a row is an anomaly, ``alpha``, the
+        p-value up to which it is one, and ``calibration``, the SHA-256 of the calibration scores.
         A row without an answer has NaN, is masked in ``is_anomaly``, and its ``status`` says why.
+
+        With ``fdr`` the rows are judged together, in one request however many they are;
+        ``threshold`` and ``alpha`` are None where no row is an anomaly.
 
         Args:
             name: Of the model.
             rows: Array or list, shape ``(rows, features)``, in the manifest's order; or a frame or
                 list of dicts, by feature name. None and NaN stand for what is not known.
             alpha: Accepted rate of false alarms, between 0 and 1; the service's own if None.
+            fdr: In place of alpha: accepted expected share of false alarms among the anomalies.
             context: Of a conditional density: as rows are, one row for all or one for each.
             version: Of the model; the newest if None.
             frame: numpy, pandas, polars or arrow, to be answered by; as rows are if None.
@@ -106,8 +112,8 @@ class Operations(Documents[DocumentT, CatalogueT], Generic[AnswerT, DocumentT, C
         Returns:
             An :class:`~logdet.client.Answer` of these arrays and ``status``, or a frame of them.
         """
-        call = Call(name, "score", version, rows, context, {"alpha": alpha}, frame)
-        return self._answer(call, timeout)
+        settings = {"alpha": alpha, "fdr": fdr}
+        return self._answer(Call(name, "score", version, rows, context, settings, frame), timeout)
 
     def encode(  # noqa: PLR0913  one parameter a setting
         self,

@@ -14,7 +14,7 @@ from service.errors import ServiceError, invalid
 from service.grpc.calls import NOBODYS, Counted, Rpc
 from service.grpc.pool import Message, message
 from service.grpc.tensors import as_doubles, doubles
-from service.operations.call import Answer, Call
+from service.operations.call import RATES, Answer, Call
 from service.operations.kinds import operation_of
 from service.operations.spec import Operation
 from service.rows import listed
@@ -28,7 +28,7 @@ METHODS: Mapping[str, str] = {
     "Decode": "decode",
     "Sample": "sample",
 }
-_SETTINGS = ("steps", "depth", "seed", "alpha", "temperature")
+_SETTINGS = ("steps", "depth", "seed", *RATES, "temperature")
 _MATRICES = ("rows", "z", "mean", "scale")
 _VECTORS = ("log_prob", "score", "p_value", "log_det")
 

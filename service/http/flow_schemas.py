@@ -13,6 +13,7 @@ from service.http.schemas import (
     Body,
     Decided,
     Drawing,
+    Fdr,
     Latents,
     Rows,
     Seed,
@@ -43,6 +44,7 @@ class ScoreBody(RowsBody):
     """Rows to decide about; null is the same as a field left out."""
 
     alpha: Alpha = 0.01
+    fdr: Fdr = None
 
 
 class DecodeBody(Latents, _Given):
@@ -116,7 +118,10 @@ class FeatureLogProbAnswer(LogProbAnswer):
 class ScoreAnswer(Decided, LogProbAnswer):
     """Log-densities and decisions."""
 
-    threshold: Value = Field(description="Log-density under which a row is an anomaly, nats.")
+    threshold: Value = Field(
+        description="Log-density under which a row is an anomaly, nats; null where an fdr makes "
+        "none one."
+    )
 
 
 class EncodeAnswer(_Answer):

@@ -13,6 +13,7 @@ from service.http.schemas import (
     Body,
     Decided,
     Drawing,
+    Fdr,
     Latents,
     Rows,
     Seed,
@@ -46,6 +47,7 @@ class BoundScoreBody(Rows, _Depth):
     """Rows to decide about; null is the same as a field left out."""
 
     alpha: Alpha = 0.01
+    fdr: Fdr = None
     samples: int | None = Field(None, description="As at the calibration; another is refused.")
     seed: int | None = Field(None, description="As at the calibration; another is refused.")
 
@@ -66,6 +68,7 @@ class PlainScoreBody(Rows):
     """Rows to decide about; null is the same as a field left out."""
 
     alpha: Alpha = 0.01
+    fdr: Fdr = None
 
 
 class _VAEAnswer(Answer):

@@ -28,6 +28,15 @@ Alpha = Annotated[
         "the model's calibration rows can tell where they are too few for that.",
     ),
 ]
+Fdr = Annotated[
+    float | None,
+    Field(
+        gt=0,
+        lt=1,
+        description="In place of alpha: accepted expected share of false alarms among the "
+        "anomalies of this request, whose rows are judged together (Benjamini-Hochberg).",
+    ),
+]
 Seed = Annotated[
     int | None, Field(ge=0, le=MAX_SEED, description="The same seed draws the same numbers.")
 ]
@@ -75,8 +84,15 @@ class Decided(BaseModel):
 
     p_value: list[Value] = Field(description="Conformal p-value against the calibration rows.")
     is_anomaly: list[bool | None] = Field(description="Whether the p-value is at most alpha.")
-    threshold: Value = Field(description="Score under which a row is an anomaly.")
-    alpha: float
+    calibration: str = Field(description="SHA-256 of the calibration scores, as in the manifest.")
+    threshold: Value = Field(
+        description="Score under which a row is an anomaly; null where an fdr makes none one."
+    )
+    alpha: Value = Field(
+        description="As asked, or what follows from the fdr and all p-values; null where an fdr "
+        "makes no row an anomaly."
+    )
+    fdr: float | None = Field(None, description="Where it was asked for; else left out.")
 
 
 class CatalogueEntry(BaseModel):

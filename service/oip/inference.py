@@ -25,7 +25,7 @@ from service.oip.messages import (
     Parameters,
 )
 from service.oip.models import COUNT, STATUS, Models, Target, column_of
-from service.operations.call import Answer, Call
+from service.operations.call import RATES, Answer, Call
 from service.rows import check_count
 
 # What is told to be there; clients begin to use an extension when they see it.
@@ -40,7 +40,7 @@ TIMEOUT = "timeout"
 RESERVED = frozenset({TIMEOUT, "priority", "headers", "binary_data_output", "content_type"})
 # Bytes of a request's tensors from which their casts leave the event loop.
 LARGE_BYTES = 2**20
-_FRACTIONS = frozenset({"alpha", "temperature"})
+_FRACTIONS = frozenset({*RATES, "temperature"})
 
 
 class Inference:

@@ -18,6 +18,7 @@ from service.core import Core
 from service.errors import ErrorKind, ServiceError, invalid
 from service.oip.messages import ModelSpec, TensorSpec
 from service.operations import flow
+from service.operations.call import RATES
 from service.operations.kinds import BY_KIND
 from service.operations.spec import ROWS, Operation, row_type
 from service.results import STATUSES
@@ -261,7 +262,7 @@ def _everything(manifest: Manifest) -> Operation:
     whole = flow.EVALUATE
     outputs = tuple(output for output in whole.outputs if output.name in offered)
     decides = "score" in manifest.operations
-    settings = tuple(name for name in whole.settings if decides or name != "alpha")
+    settings = tuple(name for name in whole.settings if decides or name not in RATES)
     return replace(whole, outputs=outputs, settings=settings)
 
 

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from service.errors import invalid
 from service.results import Codes, Floats, Scored
 
-Told = Mapping[str, float | int | None]
+Told = Mapping[str, float | int | str | None]
+# Settings that decisions are made at, of which a call has at most one.
+RATES = ("alpha", "fdr")
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -85,7 +87,21 @@ def decided(scored: Scored) -> tuple[dict[str, NDArray[Any]], Told]:
         "p_value": decision.p_value,
         "is_anomaly": np.ma.masked_array(decision.is_anomaly, mask=unknown),
     }
-    return columns, {"threshold": decision.threshold, "alpha": decision.alpha}
+    told: dict[str, float | str | None] = {
+        "calibration": decision.calibration,
+        "threshold": decision.threshold,
+        "alpha": decision.alpha,
+    }
+    return columns, told if decision.fdr is None else {**told, "fdr": decision.fdr}
+
+
+def rates(call: Call) -> dict[str, float | None]:
+    """What of a call says how many false alarms are accepted; see :meth:`Loaded.decide`.
+
+    Raises:
+        ServiceError: ``invalid_input`` if one of them is no number.
+    """
+    return {name: call.number(name) for name in RATES}
 
 
 def number(value: object, name: str) -> float:

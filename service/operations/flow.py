@@ -8,7 +8,7 @@ from typing import Any
 
 from service.choice import DEFAULT, Choice, choose_steps
 from service.errors import invalid
-from service.operations.call import Answer, Call, decided
+from service.operations.call import RATES, Answer, Call, decided, rates
 from service.operations.spec import ROWS, Operation, Output
 from service.served_flow import ServedFlow
 
@@ -36,7 +36,7 @@ async def feature_log_prob(served: ServedFlow, call: Call) -> Answer:
 
 async def score(served: ServedFlow, call: Call) -> Answer:
     """Rows to decisions."""
-    scored = await served.score(call.given(), call.number("alpha"), _choice(call))
+    scored = await served.score(call.given(), choice=_choice(call), **rates(call))
     columns, told = decided(scored)
     return Answer({"log_prob": scored.score, **columns}, scored.status, told)
 
@@ -66,7 +66,7 @@ async def evaluate(served: ServedFlow, call: Call) -> Answer:
     wanted = _EVERYTHING if call.outputs is None else call.outputs
     x, choice, method = call.given(), _choice(call), method_of(wanted)
     if method == "score":
-        out, scored = await served.judge(x, call.number("alpha"), choice)
+        out, scored = await served.judge(x, choice=choice, **rates(call))
         columns, told = decided(scored)
     else:
         run = served.encode if method == "encode" else served.log_prob
@@ -133,13 +133,13 @@ def _operation(
 
 
 _EVERYTHING = frozenset({output.name for output in (LOG_PROB, Z, LOG_DET, *DECISION)})
-EVALUATE = _operation(evaluate, (LOG_PROB, Z, LOG_DET, *DECISION), ("alpha",))
+EVALUATE = _operation(evaluate, (LOG_PROB, Z, LOG_DET, *DECISION), RATES)
 OPERATIONS = {
     operation.name: operation
     for operation in (
         _operation(log_prob, (LOG_PROB,)),
         _operation(feature_log_prob, (LOG_PROB, Output("feature_log_prob", "features"))),
-        _operation(score, (LOG_PROB, *DECISION), ("alpha",)),
+        _operation(score, (LOG_PROB, *DECISION), RATES),
         _operation(encode, (Z, LOG_DET)),
         _operation(decode, MADE, takes="latents"),
         _operation(sample, MADE, ("n", "seed", "temperature"), "count"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from service.choice import Choice
-from service.operations.call import Answer, Call, Told, decided
+from service.operations.call import RATES, Answer, Call, Told, decided, rates
 from service.operations.flow import DECISION, Z, drawing
 from service.operations.spec import ROWS, Operation, Output
 from service.results import Made, Reconstructed
@@ -33,7 +33,8 @@ async def log_prob_bound(served: ServedVAE, call: Call) -> Answer:
 async def vae_score(served: ServedVAE, call: Call) -> Answer:
     """Rows to decisions by their importance bound."""
     draws = call.whole("samples"), call.whole("seed")
-    scored = await served.score(call.given(), call.number("alpha"), draws, _choice(call))
+    choice, wanted = _choice(call), rates(call)
+    scored = await served.score(call.given(), draws=draws, choice=choice, **wanted)
     columns, told = decided(scored)
     scoring = served.scoring
     drawn = {"samples": scoring.plan.samples, "seed": scoring.seed, **_depth(scoring.depth)}
@@ -68,7 +69,7 @@ async def vae_reconstruct(served: ServedVAE, call: Call) -> Answer:
 
 async def score(served: ServedAutoencoder, call: Call) -> Answer:
     """Rows to decisions by their error."""
-    scored = await served.score(call.given(), call.number("alpha"))
+    scored = await served.score(call.given(), **rates(call))
     columns, told = decided(scored)
     return Answer({"score": scored.score, **columns}, scored.status, told)
 
@@ -119,7 +120,7 @@ VAE_OPERATIONS = {
             by_place="always",
         ),
         Operation(
-            "score", "rows", ("alpha", "samples", "seed", "depth"), SCORE, vae_score, is_long=True
+            "score", "rows", (*RATES, "samples", "seed", "depth"), SCORE, vae_score, is_long=True
         ),
         Operation(
             "encode",
@@ -139,7 +140,7 @@ VAE_OPERATIONS = {
 AUTOENCODER_OPERATIONS = {
     operation.name: operation
     for operation in (
-        Operation("score", "rows", ("alpha",), SCORE, score),
+        Operation("score", "rows", RATES, SCORE, score),
         Operation("encode", "rows", (), (Z,), encode),
         Operation("decode", "latents", (), (MADE,), decode),
         Operation("reconstruct", "rows", (), (MADE, Output("error")), reconstruct),

@@ -68,10 +68,14 @@ class Operation:
     is_long: bool = False
     by_place: ByPlace = "never"
 
-    def is_by_place(self, call: Call) -> bool:
-        """Whether rows of the call would be answered otherwise in parts of it."""
+    def is_whole(self, call: Call) -> bool:
+        """Whether rows of the call would be answered otherwise in parts of it.
+
+        Their noise is that of their place, or they are judged together.
+        """
         is_seeded = call.settings.get("seed") is not None
-        return self.by_place == "always" or (self.by_place == "seeded" and is_seeded)
+        is_drawn = self.by_place == "always" or (self.by_place == "seeded" and is_seeded)
+        return is_drawn or call.settings.get("fdr") is not None
 
     def ask(self, served: AnyServed, call: Call) -> Coroutine[Any, Any, Answer]:
         """What a model of the kind answers.

@@ -394,6 +394,8 @@ REFUSED = [
     ("another output", one() | {"outputs": [{"name": "y"}]}, 400, "no output 'y'; it has: log"),
     ("unknown parameter", one() | {"parameters": {"alhpa": 1}}, 400, "unknown parameter 'alhpa'"),
     ("bad alpha", one() | {"parameters": {"alpha": 2}}, 400, "alpha"),
+    ("bad fdr", one() | {"parameters": {"fdr": "1"}}, 400, "expected fdr between 0 and 1"),
+    ("alpha and fdr", one() | {"parameters": {"alpha": 0.1, "fdr": "0.2"}}, 400, "got both"),
     ("classification", one() | {"outputs": [{"name": "z", "parameters": {"classification": 1}}]},
      501, "classification are not offered"),
     ("too late", one() | {"parameters": {"timeout": 1}}, 504, "within the 1e-06 s"),
@@ -498,8 +500,9 @@ def test_a_model_that_decides_nothing_takes_no_alpha(api: httpx.Client) -> None:
     for outputs in ([{"name": "status"}], [{"name": "log_prob"}]):
         response = api.post("/v2/models/scorer/infer", json=one() | {"outputs": outputs})
         assert response.status_code == 200, response.text
-    body = one() | {"parameters": {"alpha": 0.3}}
-    assert api.post("/v2/models/vae.encode/infer", json=body).status_code == 400
+    for name in ("alpha", "fdr"):
+        body = one() | {"parameters": {name: 0.3}}
+        assert api.post("/v2/models/vae.encode/infer", json=body).status_code == 400
 
 
 def test_too_many_rows_are_refused_before_their_values_are_read(api: httpx.Client) -> None:

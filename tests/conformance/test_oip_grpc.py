@@ -147,6 +147,10 @@ def test_parameters_reach_the_operation(client: triton.InferenceServerClient) ->
     scored = client.infer("gauss", [tensor(rows(2), "FP64")], parameters={"alpha": "0.05"})
     assert scored.get_response().parameters["alpha"].double_param == 0.05
     assert scored.get_response().parameters["density"].string_param == "exact"
+    with pytest.raises(InferenceServerException, match=r"got both: alpha 0\.05 and fdr 0\.1"):
+        client.infer(
+            "gauss", [tensor(rows(2), "FP64")], parameters={"alpha": "0.05", "fdr": "0.1"}
+        )
 
 
 def test_values_that_are_not_finite_stay_what_they_are(

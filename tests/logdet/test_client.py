@@ -42,6 +42,9 @@ CALLS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "feature_log_prob": ("ordered", "feature_log_prob", {"rows": X}),
     "score": ("gauss", "score", {"rows": X}),
     "score at alpha": ("gauss", "score", {"rows": X, "alpha": 0.05}),
+    "score at an fdr": ("gauss", "score", {"rows": X, "fdr": 0.2}),
+    "score at an fdr that finds nothing": ("gauss", "score", {"rows": X[6:9], "fdr": 0.002}),
+    "score at an fdr of a vae": ("vae", "score", {"rows": LINEAR, "fdr": 0.2}),
     "score of a vae": ("vae", "score", {"rows": LINEAR}),
     "score of an autoencoder": ("auto", "score", {"rows": LINEAR}),
     "encode": ("gauss", "encode", {"rows": X}),
@@ -273,6 +276,22 @@ def test_pieces_are_the_whole(client: Client, url: str) -> None:
         )
         frame = pieces.encode("gauss", pd.DataFrame(x, columns=NAMES).iloc[5000:])
         assert frame.index.tolist() == list(range(5000, 10_000))
+
+
+def test_what_is_judged_together_is_not_cut(client: Client, url: str) -> None:
+    x = ordinary_rows(200)
+    x[150:, 0] += 90.0
+    whole = client.score("gauss", x, fdr=0.1)
+    assert whole.alpha == pytest.approx(whole.is_anomaly.sum() * 0.1 / 200)
+    with Client(url, chunk_rows=7) as pieces:
+        cut = pieces.score("gauss", x, fdr=0.1)
+    assert cut.facts == whole.facts
+    assert cut.is_anomaly.tolist() == whole.is_anomaly.tolist()
+    with pytest.raises(InvalidInput, match="got both"):
+        client.score("gauss", x, fdr=0.1, alpha=0.1)
+    many = np.zeros((262_145, 4))
+    with pytest.raises(TooLarge, match="logdet score gauss FILE"):
+        client.score("gauss", many, fdr=0.1)
 
 
 def test_what_depends_on_the_place_of_a_row_is_not_cut(client: Client, url: str) -> None:

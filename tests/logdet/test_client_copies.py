@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
@@ -25,19 +25,18 @@ NAMES = sorted({name for operations in BY_KIND.values() for name in operations})
 
 def is_whole(operation: Operation, call: asked.Call) -> bool:
     """Whether the service wants all rows of a call in one request."""
-    return operation.takes == "count" or operation.is_by_place(call)
+    return operation.takes == "count" or operation.is_whole(call)
 
 
-@pytest.mark.parametrize("seed", [None, 0, 7])
+@pytest.mark.parametrize("settings", [{"seed": None}, {"seed": 0}, {"seed": 7}, {"fdr": 0.1}])
 @pytest.mark.parametrize("name", NAMES)
-def test_the_client_cuts_what_the_service_does_not_answer_by_place(
-    name: str, seed: int | None
+def test_the_client_cuts_what_the_service_answers_row_by_row(
+    name: str, settings: dict[str, Any]
 ) -> None:
-    settings = {"seed": seed}
     known = [operations[name] for operations in BY_KIND.values() if name in operations]
     # The client does not know the kind of a model: one that must not be cut is enough.
     expected = any(is_whole(operation, asked.Call(settings=settings)) for operation in known)
-    assert Call("any", name, rows=[[0.0]], settings=settings).is_by_place == expected
+    assert Call("any", name, rows=[[0.0]], settings=settings).is_whole == expected
 
 
 def test_statuses_and_densities_of_grpc_are_those_of_the_service() -> None:

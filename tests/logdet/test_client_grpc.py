@@ -55,6 +55,9 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "log_prob given one": lambda c: c.log_prob("given", X.tolist(), context=GIVEN[:1].tolist()),
     "score": lambda c: c.score("gauss", X),
     "score at alpha": lambda c: c.score("gauss", X, alpha=0.05),
+    "score at an fdr": lambda c: c.score("gauss", X, fdr=0.2),
+    "score at an fdr that finds nothing": lambda c: c.score("gauss", X[6:9], fdr=0.002),
+    "score of no rows at an fdr": lambda c: c.score("gauss", X[:0], fdr=0.2),
     "score of a vae": lambda c: c.score("vae", LINEAR),
     "score of an autoencoder": lambda c: c.score("auto", LINEAR),
     "encode": lambda c: c.encode("gauss", X),
@@ -95,7 +98,8 @@ def clients(urls: tuple[str, str]) -> Iterator[tuple[Client, Client]]:
 def test_grpc_says_what_http_says(clients: tuple[Client, Client], name: str) -> None:
     http, rpc = map(CALLS[name], clients)
     assert isinstance(rpc, Answer)
-    assert {k: v for k, v in http.facts.items() if v is not None} == rpc.facts
+    told, said = ({k: v for k, v in a.facts.items() if v is not None} for a in (http, rpc))
+    assert told == said
     assert set(http) == set(rpc)
     for column, array in http.items():
         np.testing.assert_array_equal(rpc[column], array, err_msg=column)

@@ -106,6 +106,14 @@ def test_disagreement_is_counted_at_the_alpha_of_the_request(
     assert told(core, "disagreement_ratio") == pytest.approx(disagreeing / ROWS)
 
 
+def test_with_an_fdr_each_is_compared_at_its_own_alpha(core: Core) -> None:
+    x = far_rows()
+    scored = asyncio.run(flow(core).score(x, fdr=0.1))
+    assert scored.decision.alpha is not None
+    assert scored.decision.alpha > 0.01
+    assert near(compared(core), expected(x, 0.01))
+
+
 def test_the_answer_is_the_champions_to_the_bit(core: Core) -> None:
     x = far_rows()[::20]  # of one run, as runs of other sizes may differ in the last bit
 

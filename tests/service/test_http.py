@@ -67,8 +67,9 @@ def test_the_document_says_which_fields_may_be_null(core: Core) -> None:
     schemas = ask(build_app(core), "GET", "/openapi.json").json()["components"]["schemas"]
     fields = schemas["SampleBody"]["properties"] | schemas["ScoreBody"]["properties"]
     nullable = {name for name, field in fields.items() if field.get("nullable")}
-    assert nullable == {"alpha", "seed", "temperature", "context", "steps"}
+    assert nullable == {"alpha", "fdr", "seed", "temperature", "context", "steps"}
     assert fields["alpha"]["exclusiveMinimum"] is True
+    assert fields["fdr"]["exclusiveMaximum"] is True
 
 
 CASES = [

@@ -52,6 +52,20 @@ def test_lines_hold_what_a_whole_answer_holds(core: Core, operation: str) -> Non
         assert [row[name] for row in by_row] == whole[name]
 
 
+@pytest.mark.parametrize("model", ["gauss", "vae"])
+def test_an_fdr_is_that_of_the_whole_request(core: Core, model: str) -> None:
+    app = build_app(core)
+    x = ordinary_rows(PIECE_ROWS + 400)
+    x[-400:, :2] += 40.0  # a level of the first piece alone would be another
+    path, body = f"{model}/score", {"rows": x.tolist(), "fdr": 0.1}
+    whole = ask(app, "POST", f"/v1/models/{path}", json=body).json()
+    told, *by_row, end = lines(app, path, body)
+    assert end == {"rows": len(x)}
+    assert told == {name: v for name, v in whole.items() if not isinstance(v, list)}
+    assert told["alpha"] == sum(whole["is_anomaly"]) * 0.1 / len(x)
+    assert [row["is_anomaly"] for row in by_row] == whole["is_anomaly"]
+
+
 def test_each_row_has_its_own_context(core: Core, tmp_path: Any) -> None:
     from service.config import ServiceConfig
     from tests.variants import contexts, rows_given, write_conditional
@@ -224,7 +238,10 @@ def test_few_rows_are_at_work_at_once(core: Core) -> None:
     assert PIECE_ROWS <= max(waiting) <= 2 * PIECE_ROWS
 
 
-@pytest.mark.parametrize("path", ["gauss/sample?n=9999", "vae/log_prob_bound?samples=1&seed=0"])
+@pytest.mark.parametrize(
+    "path",
+    ["gauss/sample?n=9999", "vae/log_prob_bound?samples=1&seed=0", "gauss/score?fdr=0.1"],
+)
 def test_the_text_of_all_rows_is_never_whole(
     core: Core, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:

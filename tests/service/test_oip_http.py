@@ -39,7 +39,7 @@ def body(rows: int = 1) -> dict[str, Any]:
 def test_every_kind_of_error_has_a_status_of_the_protocol(
     core: Core, monkeypatch: pytest.MonkeyPatch, kind: ErrorKind
 ) -> None:
-    async def refuse(*_: object) -> None:
+    async def refuse(*_: object, **__: object) -> None:
         raise ServiceError(kind, "a reason")
 
     monkeypatch.setattr(type(core.find("gauss")), "judge", refuse)
@@ -71,7 +71,7 @@ def test_a_full_queue_is_told_with_a_time_to_try_again(core: Core) -> None:
 def test_a_failure_inside_says_nothing_of_the_inside(
     core: Core, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def fail(*_: object) -> None:
+    async def fail(*_: object, **__: object) -> None:
         raise RuntimeError("secret")
 
     monkeypatch.setattr(type(core.find("gauss")), "judge", fail)

@@ -108,7 +108,8 @@ def test_what_is_told_of_all_rows_is_in_the_header_and_in_arrow_s_metadata(app: 
             {},
         )
     ).json()
-    told = {name: plain[name] for name in ("model", "version", "density", "threshold", "alpha")}
+    told = {name: value for name, value in plain.items() if not isinstance(value, list)}
+    assert told.keys() == {"model", "version", "density", "calibration", "threshold", "alpha"}
     for content, headers in ((csv_bytes(COLUMNS), CSV), (arrow_bytes(COLUMNS), ARROW)):
         response = answered(post(app, path, content, headers))
         assert json.loads(response.headers["x-logdet-answer"]) == told
@@ -419,13 +420,15 @@ def test_digits_that_are_a_double_are_taken(app: App, digits: str) -> None:
 
 
 QUERIES: dict[str, tuple[str, list[str]]] = {
-    "unknown": ("gauss/score?colour=1", ["'colour'", "alpha, steps"]),
+    "unknown": ("gauss/score?colour=1", ["'colour'", "alpha, fdr, steps"]),
     "of another operation": ("gauss/log_prob?alpha=0.1", ["'alpha'", "steps"]),
     "twice": ("gauss/score?alpha=0.1&alpha=0.2", ["'alpha' once"]),
     "text": ("gauss/score?alpha=often", ["'alpha'", "'often'"]),
     "empty": ("gauss/score?alpha=", ["'alpha'", "''"]),
     "not finite": ("gauss/score?alpha=nan", ["'alpha'", "'nan'"]),
     "too large": ("gauss/score?alpha=2", ["2"]),
+    "an fdr that is text": ("gauss/score?fdr=often", ["'fdr'", "'often'"]),
+    "two rates": ("gauss/score?fdr=0.1&alpha=0.1", ["alpha", "fdr", "got both"]),
     "a fraction": ("vae/log_prob_bound?seed=1.5", ["'seed'", "whole", "1.5"]),
     "huge": ("vae/log_prob_bound?seed=" + "9" * 5000, ["'seed'"]),
     "a depth that is not": ("vae/encode?depth=99", ["'depth'", "99"]),

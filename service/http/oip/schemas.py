@@ -49,7 +49,7 @@ class InferBody(_Open):
     id: str | None = Field(None, description="Comes back with the answer.")
     parameters: Parameters | None = Field(
         None,
-        description="Settings of the operation (alpha, seed, steps, ...); `timeout` in "
+        description="Settings of the operation (alpha, fdr, seed, steps, ...); `timeout` in "
         "microseconds; `binary_data_output`.",
     )
     inputs: list[InferInput] = Field(min_length=1)

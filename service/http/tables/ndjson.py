@@ -2,8 +2,8 @@
 
 The first line is what holds for all rows, the last one the number of rows, or why there are no
 more. Rows go to work in pieces, of which there are few at a time: a long answer is never whole in
-memory, and others get their turn. Where the noise of a row is that of its place, the numbers of
-all rows are; their text never is.
+memory, and others get their turn. Where the noise of a row is that of its place, or rows are
+judged together, the numbers of all rows are; their text never is.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ async def _next(lines: Lines) -> bytes:
 
 def _pieces(operation: Operation, call: Call) -> Iterator[Call]:
     """The call in parts that give its answer row by row, if there are any."""
-    if call.rows is None or operation.is_by_place(call):
+    if call.rows is None or operation.is_whole(call):
         yield call
         return
     rows, context = call.rows, call.context
