@@ -70,14 +70,15 @@ def score(
     alpha: float | None,
     context: NDArray[np.float64] | None = None,
     terms: bool = False,
+    fdr: float | None = None,
 ) -> Scores:
     """Scores and decisions of rows of shape ``(rows, features)``.
 
     The context of a conditional density has shape ``(rows, context_features)``. With ``terms``
-    each feature's term comes too.
+    each feature's term comes too. An ``fdr`` is that of all rows together.
 
     Raises:
-        ServiceError: If alpha cannot be decided.
+        ServiceError: If alpha or fdr cannot be decided, or both are given.
         UserError: If the model has no terms.
     """
     if terms and "feature_log_prob" not in model.manifest.operations:
@@ -85,7 +86,7 @@ def score(
             f"expected a model with feature_log_prob for --terms, got {model.manifest.name}: "
             "train a maf or nsf_ar with mixing: false"
         )
-    model.decide(np.empty(0), alpha)  # an alpha that cannot be decided costs no rows
+    model.decide(np.empty(0), alpha, fdr)  # a rate that cannot be decided costs no rows
 
     def run(start: int, stop: int) -> tuple[Floats, Codes, Floats | None]:
         rows = x[start:stop]
@@ -102,7 +103,7 @@ def score(
     scores, status, apart = zip(*in_chunks(len(x), run, samples), strict=True)
     values = np.concatenate(scores)
     by_name = _by_name(model, [part for part in apart if part is not None])
-    called, decision = model.manifest.SCORES, model.decide(values, alpha)
+    called, decision = model.manifest.SCORES, model.decide(values, alpha, fdr)
     return Scores(called, values, np.concatenate(status), decision, by_name)
 
 

@@ -10,13 +10,16 @@ import click
 from logdet.options import Reference, bundles_option, model_argument, provider_option
 
 if TYPE_CHECKING:
+    from exported.manifest import Manifest
     from logdet.frame import Frame
     from logdet.scoring import Scores
+    from service.results import Decision
 
 EXAMPLE = """\b
 Examples:
   logdet score shuttle rows.csv
   logdet score shuttle rows.parquet -o scored.parquet --alpha 0.001
+  logdet score shuttle rows.parquet --fdr 0.1
   zcat rows.csv.gz | logdet score shuttle - -o scored.csv
 """
 MOST_ANOMALOUS = 5
@@ -27,6 +30,7 @@ MOST_ANOMALOUS = 5
 @click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
 @click.option("-o", "--output", type=click.Path(path_type=Path), help=".csv, .parquet or .npz.")
 @click.option("--alpha", type=float, help="Accepted rate of false alarms; by default 0.01.")
+@click.option("--fdr", type=float, help="In place of alpha: share of false among the anomalies.")
 @click.option("--terms", is_flag=True, help="With -o, also log_prob_FEATURE of each feature.")
 @bundles_option
 @provider_option
@@ -35,6 +39,7 @@ def score(  # noqa: PLR0913  one parameter an option
     file: Path,
     output: Path | None,
     alpha: float | None,
+    fdr: float | None,
     terms: bool,
     bundles: Path,
     provider: Literal["auto", "cpu", "cuda"],
@@ -46,6 +51,9 @@ def score(  # noqa: PLR0913  one parameter an option
     (nats), p_value, is_anomaly and status; without it, a summary is printed. A row without an
     answer has a null (in CSV an empty cell) as is_anomaly; .npz has no nulls, there it is False
     beside a p_value of NaN.
+
+    With --fdr all rows are judged together: of the rows called anomalies, an expected share of at
+    most so many is a false alarm. The rate alpha that follows is told with the threshold.
 
     A VAE and an autoencoder have score in place of log_prob: the importance bound (nats) of the
     samples and the seed that it was calibrated at, or the error of reconstruction (deviations)
@@ -65,38 +73,60 @@ def score(  # noqa: PLR0913  one parameter an option
         check_output(file, output)
         loaded = open_model(bundles, model, provider, "score")
         given = read_rows(file, loaded.manifest)
-        scores = score_rows(loaded, given.x, alpha, given.context, terms)
+        scores = score_rows(loaded, given.x, alpha, given.context, terms, fdr)
         if output is None:
-            unit = "deviations" if loaded.manifest.density == "none" else "nats"
-            click.echo(_summary(scores, given.frame, unit))
+            click.echo(_summary(scores, given.frame, loaded.manifest))
         else:
             write_beside(given, scores.columns(), output)
-            click.echo(_sentence(scores, output))
+            click.echo(_sentence(scores, output, loaded.manifest))
 
 
-def _sentence(scores: Scores, output: Path) -> str:
+def _sentence(scores: Scores, output: Path, manifest: Manifest) -> str:
     from logdet.text import counted
 
-    rows = counted(len(scores.score), "row", "rows")
-    anomalies = counted(int(scores.decision.is_anomaly.sum()), "anomaly", "anomalies")
-    return f"scored {rows} into {output}: {anomalies} at alpha {scores.decision.alpha:g}"
+    rows, decision = counted(len(scores.score), "row", "rows"), scores.decision
+    anomalies = counted(int(decision.is_anomaly.sum()), "anomaly", "anomalies")
+    return (
+        f"scored {rows} into {output}: {anomalies} {_rate(decision)}, "
+        f"threshold {_threshold(decision, manifest)}, "
+        f"by {manifest.name}/{manifest.version}, calibration {decision.calibration}"
+    )
 
 
-def _summary(scores: Scores, frame: Frame, unit: str) -> str:
+def _rate(decision: Decision) -> str:
+    """What was asked for, and the alpha that follows where it was an fdr."""
+    alpha = None if decision.alpha is None else f"alpha {decision.alpha:g}"
+    fdr = None if decision.fdr is None else f"fdr {decision.fdr:g}"
+    return f"at {', '.join(rate for rate in (fdr, alpha) if rate)}"
+
+
+def _threshold(decision: Decision, manifest: Manifest) -> str:
+    if decision.threshold is None:
+        return "none"
+    return f"{decision.threshold:.4f} {_unit(manifest)}"
+
+
+def _unit(manifest: Manifest) -> str:
+    return "deviations" if manifest.density == "none" else "nats"
+
+
+def _summary(scores: Scores, frame: Frame, manifest: Manifest) -> str:
     import numpy as np
 
     from logdet.scoring import lowest, status_counts, status_names
     from logdet.text import aligned
 
     ok = scores.score[scores.status == 0]
-    decision = scores.decision
+    decision, unit = scores.decision, _unit(manifest)
     mean = f"{ok.mean(dtype=np.float64):.4f} {unit}" if len(ok) else "none, as no row is ok"
     facts = [
+        ("model", f"{manifest.name}/{manifest.version}"),
         ("rows", f"{len(scores.score):,}"),
         ("status", status_counts(scores.status)),
         (f"mean {scores.called}", mean),
-        ("anomalies", f"{decision.is_anomaly.sum():,} at alpha {decision.alpha:g}"),
-        ("threshold", f"{decision.threshold:.4f} {unit}"),
+        ("anomalies", f"{decision.is_anomaly.sum():,} {_rate(decision)}"),
+        ("calibration", decision.calibration),
+        ("threshold", _threshold(decision, manifest)),
     ]
     worst = lowest(scores.score, MOST_ANOMALOUS)
     words = status_names(scores.status)

@@ -1,5 +1,6 @@
 """``logdet score``."""
 
+import hashlib
 import io
 import weakref
 from pathlib import Path
@@ -14,7 +15,7 @@ from logdet.opening import open_model
 from logdet.options import Reference
 from service.model import Model
 from service.results import Decision, Evaluated
-from tests.bundles import NAMES, SITE, exact, ordinary_rows
+from tests.bundles import NAMES, SITE, calibration_of, exact, ordinary_rows
 from tests.terminal import Run, lines
 from tests.variants import exact_terms, write_ordered
 
@@ -138,9 +139,9 @@ def test_no_latents_are_kept_of_rows_that_are_scored(
         alive.append(weakref.ref(out.z))
         return out
 
-    def decide(self: Model, log_prob: np.ndarray, alpha: float | None = None) -> Decision:
+    def decide(self: Model, log_prob: np.ndarray, *rates: float | None) -> Decision:
         left.append(sum(z() is not None for z in alive))
-        return real_decide(self, log_prob, alpha)
+        return real_decide(self, log_prob, *rates)
 
     left: list[int] = []
     real_decide = Model.decide
@@ -177,6 +178,63 @@ def test_the_summary_ends_with_the_facts_where_no_row_has_a_density(run: Run) ->
     assert "mean log_prob  none, as no row is ok" in result.stdout
     assert "least likely" not in result.stdout
     assert "threshold" in result.stdout.splitlines()[-1]
+
+
+def anomalous() -> str:
+    """CSV of 200 rows of which 20 are anomalies."""
+    x = ordinary_rows(200)
+    x[::10, :2] += 40.0
+    text = io.StringIO()
+    np.savetxt(text, x, delimiter=",", header=",".join(NAMES), comments="", fmt="%.17g")
+    return text.getvalue()
+
+
+def test_an_fdr_judges_the_whole_file_whatever_its_chunks(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scoring, "CHUNK_ROWS", 7)
+    output = tmp_path / "out.parquet"
+    written = run("score", "gauss", "-", "--fdr", "0.1", "-o", output, stdin=anomalous())
+    table = parquet.read_table(output)
+    p_value, is_anomaly = table["p_value"].to_numpy(), table["is_anomaly"].to_numpy()
+    level = is_anomaly.sum() * 0.1 / 200
+    np.testing.assert_array_equal(is_anomaly, p_value <= level)
+    assert is_anomaly[::10].all()
+    count = int(is_anomaly.sum())
+    assert f"{count} anomalies at fdr 0.1, alpha {level:g}, threshold -" in written.stdout
+
+
+def test_what_an_auditor_needs_is_told(run: Run, bundles: Path, tmp_path: Path) -> None:
+    digest = hashlib.sha256((bundles / "gauss/2/calibration.npz").read_bytes()).hexdigest()
+    threshold = calibration_of().threshold(0.05)
+    command = ("score", "gauss", "-", "--alpha", "0.05")
+    shown = dict(
+        line.split(maxsplit=1) for line in run(*command, stdin=anomalous()).stdout.splitlines()[:7]
+    )
+    assert shown["model"] == "gauss/2"
+    assert shown["anomalies"].endswith(" at alpha 0.05")
+    assert shown["calibration"] == digest
+    assert shown["threshold"] == f"{threshold:.4f} nats"
+    written = run(*command, "-o", tmp_path / "out.csv", stdin=anomalous()).stdout
+    assert written.endswith(
+        f" at alpha 0.05, threshold {threshold:.4f} nats, by gauss/2, calibration {digest}\n"
+    )
+
+
+def test_an_fdr_that_finds_nothing_has_no_threshold(run: Run) -> None:
+    text = f"site,count,flow,pressure\n{SITE},40,-3,9\n"
+    shown = run("score", "gauss", "-", "--fdr", "0.05", stdin=text).stdout
+    assert "anomalies      0 at fdr 0.05\n" in shown
+    assert "threshold      none\n" in shown
+
+
+def test_alpha_and_fdr_exclude_each_other(run: Run, rows_file: Path) -> None:
+    result = run("score", "gauss", rows_file, "--alpha", "0.05", "--fdr", "0.1")
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "logdet: expected alpha (accepted rate of false alarms) or fdr (accepted share of false "
+        "alarms among the anomalies), got both: alpha 0.05 and fdr 0.1\n"
+    )
 
 
 def test_columns_that_are_lacking_are_named(run: Run) -> None:
