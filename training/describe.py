@@ -23,13 +23,14 @@ from exported.manifest import (
     Provenance,
     Tensor,
 )
+from exported.origin import now
 from training.columns import Column, Columns
 from training.evaluate import held_out
 from training.flow import Flow
 from training.measure import Tolerances
 from training.onnx_export import OPSET, GraphSpec
 from training.prepared import Prepared
-from training.provenance import git_commit, library_versions, now
+from training.provenance import git_commit, library_versions
 from training.recipes import Recipe
 
 # Outputs in the user's own units, which have the type of the rows that go in.

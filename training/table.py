@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from exported.origin import rows_sha256
 from training.streams import Stream, generator
 
 Rows = NDArray[np.float64]
@@ -58,11 +58,8 @@ class Table:
 
     def sha256(self) -> str:
         """Digest of the column names and of every number."""
-        digest = hashlib.sha256("\x1f".join(self.columns).encode())
-        for part in (self.rows, self.test, self.anomalies):
-            if part is not None:
-                digest.update(np.ascontiguousarray(part, dtype="<f8").tobytes())
-        return digest.hexdigest()
+        parts = (self.rows, self.test, self.anomalies)
+        return rows_sha256(self.columns, *(part for part in parts if part is not None))
 
 
 @dataclass(frozen=True, slots=True)

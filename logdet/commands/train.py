@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from logdet.options import out_option
+from logdet.text import command_line
 
 if TYPE_CHECKING:
     from training.checkpoint import FitState
@@ -84,7 +83,7 @@ def train(  # noqa: PLR0913  one parameter an option
             saved, _, _ = load(runs / chosen.name / CHECKPOINT_FILE)
             chosen = resumed(saved, chosen, settings)
         given, source = load_given(chosen, data)
-        run = Run(chosen, given, source, _command_line(), runs / chosen.name)
+        run = Run(chosen, given, source, command_line(), runs / chosen.name)
         state = _first_state(run, resume, restart)
         if isinstance(given, Table):
             show_columns(run.prepared, source)
@@ -166,11 +165,6 @@ def _first_state(run: Run, resume: bool, restart: bool) -> FitState:
             "--resume to go on, or --restart to begin again"
         )
     return FitState()
-
-
-def _command_line() -> str:
-    """As typed, but absolute paths by their last part: bundles are handed on, folders are not."""
-    return shlex.join(["logdet", *(re.sub(r"(^|=)/.*/", r"\1", typed) for typed in sys.argv[1:])])
 
 
 def _settled(recipe: Recipe, name: str | None, data: Path | None) -> Recipe:

@@ -11,9 +11,10 @@ import torch
 
 from exported.accuracy import ErrorSummary, StepChoice, StepChoices
 from exported.bundle import read_manifest
-from logdet.commands.train import _command_line, _explain_interruption, _settled, load_data
+from logdet.commands.train import _explain_interruption, _settled, load_data
 from logdet.errors import TableError
 from logdet.published_view import _steps, show_published
+from logdet.text import command_line
 from logdet.training_view import (
     publishing,
     show_columns,
@@ -191,4 +192,4 @@ def test_the_command_in_a_bundle_tells_no_folders(monkeypatch: pytest.MonkeyPatc
     typed = ["/usr/bin/logdet", "train", "table", "--data", "/home/ann/x y/rows.csv"]
     monkeypatch.setattr(sys, "argv", [*typed, "--out=/srv/secret/bundles", "--set", "epochs=2"])
     expected = "logdet train table --data rows.csv --out=bundles --set epochs=2"
-    assert _command_line() == expected
+    assert command_line() == expected
