@@ -198,7 +198,13 @@ class CalibrationSummary(Frozen):
 
 
 class Provenance(Frozen):
-    """Where the numbers came from."""
+    """Where the numbers came from.
+
+    Attributes:
+        rows: Of each part as the table was divided, before any were trimmed.
+        trimmed: Of the parts that trained, what a first fit found least likely and the one that
+            is published did without.
+    """
 
     created: str
     command: str
@@ -211,6 +217,7 @@ class Provenance(Frozen):
     versions: dict[str, str]
     git_commit: str | None
     training_seconds: float
+    trimmed: dict[str, Trimmed] = Field(default_factory=dict)
 
 
 class Manifest(Frozen):

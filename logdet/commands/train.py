@@ -179,7 +179,7 @@ def _settled(recipe: Recipe, name: str | None, data: Path | None) -> Recipe:
 def _explain_interruption(checkpoint: Path, state: FitState, unit: str) -> None:
     if state.finished:
         click.echo(f"stopped before publishing; logdet export {checkpoint} does that", err=True)
-    elif state.parameters:  # a file alone may be an earlier run's
+    elif state.parameters or state.scores:  # a file alone may be an earlier run's
         held = "the last whole epoch" if unit == "epoch" else f"{state.step} {unit}s"
         click.echo(f"stopped; {checkpoint} holds {held}: --resume goes on", err=True)
     else:
