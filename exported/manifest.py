@@ -15,6 +15,7 @@ from pydantic import Field, JsonValue, model_validator
 
 from exported.errors import BundleInvalidError
 from exported.frozen import Frozen
+from exported.trimming import Trimmed
 
 FORMAT_VERSION = 1
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
@@ -158,6 +159,26 @@ class Graph(Frozen):
     options: tuple[Option, ...] = Field(default=(), max_length=1)
 
 
+class CalibrationSource(Frozen):
+    """Rows that were given to calibrate a bundle when it had been published already.
+
+    Attributes:
+        created: When, ISO 8601 in UTC.
+        command: The command line that did it.
+        version: Of the same name, that has the graphs and another calibration.
+        data_name: What the rows were called.
+        data_sha256: Of their columns that the model takes, as ``provenance`` has it.
+        rows: As many were given, by the status that each had.
+    """
+
+    created: str
+    command: str
+    version: int = Field(ge=1, le=MAX_VERSION)
+    data_name: str
+    data_sha256: Sha256
+    rows: dict[str, int]
+
+
 class CalibrationSummary(Frozen):
     """Scores of rows disjoint from those that trained or chose the model.
 
@@ -165,15 +186,25 @@ class CalibrationSummary(Frozen):
         artifact: ``calibration.npz`` with the sorted scores.
         rows: Number of scores; ``alpha`` below ``1 / (rows + 1)`` cannot be decided.
         quantiles: Score at each probability, as strings of the probability.
+        trimmed: Rows left out because of their scores; None where none were to be.
+        source: Of the rows; None where training set them aside, as ``provenance`` tells.
     """
 
     artifact: BundleFile
     rows: int = Field(ge=1)
     quantiles: dict[str, float]
+    trimmed: Trimmed | None = None
+    source: CalibrationSource | None = None
 
 
 class Provenance(Frozen):
-    """Where the numbers came from."""
+    """Where the numbers came from.
+
+    Attributes:
+        rows: Of each part as the table was divided, before any were trimmed.
+        trimmed: Of the parts that trained, what a first fit found least likely and the one that
+            is published did without.
+    """
 
     created: str
     command: str
@@ -186,6 +217,7 @@ class Provenance(Frozen):
     versions: dict[str, str]
     git_commit: str | None
     training_seconds: float
+    trimmed: dict[str, Trimmed] = Field(default_factory=dict)
 
 
 class Manifest(Frozen):

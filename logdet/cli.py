@@ -15,6 +15,7 @@ from logdet.errors import UserError, one_line
 COMMANDS = (
     "train",
     "export",
+    "calibrate",
     "verify",
     "models",
     "families",

@@ -26,7 +26,7 @@ def show_published(published: Published, checkpoint: Path) -> None:
     """Print the short table of a finished run."""
     manifest = published.manifest
     grid = Table(box=None, pad_edge=False, show_header=False)
-    for row in (*_fitted(published), *_measured(manifest)):
+    for row in (*_fitted(published), *_trimmed(manifest), *_measured(manifest)):
         grid.add_row(*row)
     grid.add_row("file size", f"{_size(published):,} bytes")
     seconds = f"{manifest.provenance.training_seconds:.1f} ({_length(published)})"
@@ -106,6 +106,20 @@ def _held_out(manifest: AnyManifest) -> list[Row]:
     if held_out.out_of_support:
         zero = "" if manifest.density == "none" else ", with density zero"
         rows.append(("out of support", f"{held_out.out_of_support:,} of the test rows{zero}"))
+    return rows
+
+
+def _trimmed(manifest: AnyManifest) -> list[Row]:
+    """What was left out of each part for its scores, and the lowest that stayed."""
+    parts = dict(manifest.provenance.trimmed)
+    if manifest.calibration.trimmed is not None:
+        parts["calibration"] = manifest.calibration.trimmed
+    unit = "deviations" if manifest.density == "none" else "nats"
+    rows = []
+    for part, told in parts.items():
+        of = manifest.provenance.rows.get(part, 0)
+        cut = "out of support" if told.cut is None else f"{told.cut:.3f} {unit}"
+        rows.append((f"trimmed, {part}", f"{told.rows:,} of {of:,} rows, lowest left {cut}"))
     return rows
 
 

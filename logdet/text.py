@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+import sys
 from collections.abc import Sequence
 
 
@@ -32,3 +35,8 @@ def some(names: Sequence[str], limit: int = 10) -> str:
     """The first names, and how many more there are."""
     shown = ", ".join(names[:limit])
     return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"
+
+
+def command_line() -> str:
+    """As typed, but absolute paths by their last part: bundles are handed on, folders are not."""
+    return shlex.join(["logdet", *(re.sub(r"(^|=)/.*/", r"\1", typed) for typed in sys.argv[1:])])

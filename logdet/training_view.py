@@ -76,6 +76,13 @@ def show_next_version(root: Path, name: str) -> None:
 def training_progress(recipe: Recipe) -> Iterator[Callable[[EpochReport], None]]:
     """A progress bar on a terminal, a few plain lines elsewhere; yields the reporter."""
     console, unit, kind = console_of_names(), unit_of(recipe), _kind(recipe)
+    if recipe.trim:
+        console.print(
+            f"trim {recipe.trim:g}: fitted to all rows, then from the start without the "
+            f"{100 * recipe.trim:g} % that are least likely",
+            highlight=False,
+            soft_wrap=True,
+        )
     if not console.is_terminal:
         yield lambda report: _plain_line(console, report, unit, kind)
         return

@@ -64,8 +64,8 @@ class Loaded(Generic[M]):
 
     @property
     def default_alpha(self) -> float:
-        """:data:`DEFAULT_ALPHA`, or the smallest rate that so few calibration rows can tell."""
-        return max(DEFAULT_ALPHA, self.calibration.smallest_alpha)
+        """See :func:`default_alpha`."""
+        return default_alpha(self.calibration)
 
     def decide(
         self, scores: Floats, alpha: float | None = None, fdr: float | None = None
@@ -109,6 +109,11 @@ class Loaded(Generic[M]):
         chosen = {name: np.array(value) for name, value in options.items() if value is not None}
         given = {**inputs, **chosen} if chosen else inputs
         return self.graphs[graph].run(given)  # type: ignore[return-value]
+
+
+def default_alpha(calibration: Calibration) -> float:
+    """:data:`DEFAULT_ALPHA`, or the smallest rate that so few calibration rows can tell."""
+    return max(DEFAULT_ALPHA, calibration.smallest_alpha)
 
 
 def open_graphs(bundle: Bundle, runtime: Runtime) -> Mapping[str, Sessions]:

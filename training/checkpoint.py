@@ -32,6 +32,10 @@ class FitState:
         best_epoch: The epoch it was seen in.
         optimiser: State of the optimiser.
         finished: True when the fit stopped by itself.
+        scores: Of the rows of each part that is trimmed, by a fit before this one; none where
+            nothing is trimmed, or that fit has not ended.
+        epochs_before: Of that fit.
+        seconds_before: Of that fit.
     """
 
     epoch: int = 0
@@ -43,6 +47,15 @@ class FitState:
     best_epoch: int = 0
     optimiser: dict[str, Any] = field(default_factory=dict)
     finished: bool = False
+    scores: State = field(default_factory=dict)
+    epochs_before: int = 0
+    seconds_before: float = 0.0
+
+    def begin_again(self, scores: State) -> None:
+        """Become the state of a fresh fit, to rows of which the scores are known."""
+        fresh = FitState(scores=scores, epochs_before=self.epoch, seconds_before=self.seconds)
+        for name in FitState.__slots__:
+            setattr(self, name, getattr(fresh, name))
 
 
 @dataclass(frozen=True, slots=True)

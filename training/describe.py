@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from exported.accuracy import Accuracy, StepChoices
 from exported.bundle import describe_file
-from exported.calibration import Calibration
 from exported.kinds import FlowManifest
 from exported.manifest import (
     FORMAT_VERSION,
@@ -23,13 +22,15 @@ from exported.manifest import (
     Provenance,
     Tensor,
 )
+from exported.origin import now
+from training.calibrated import Calibrated
 from training.columns import Column, Columns
 from training.evaluate import held_out
 from training.flow import Flow
 from training.measure import Tolerances
 from training.onnx_export import OPSET, GraphSpec
 from training.prepared import Prepared
-from training.provenance import git_commit, library_versions, now
+from training.provenance import git_commit, library_versions
 from training.recipes import Recipe
 
 # Outputs in the user's own units, which have the type of the rows that go in.
@@ -81,7 +82,7 @@ def describe(
     version: int,
     graphs: Mapping[str, Graph],
     accuracy: tuple[Accuracy, StepChoices | None],
-    files: tuple[Mapping[str, bytes], Calibration],
+    files: tuple[Mapping[str, bytes], Calibrated],
 ) -> FlowManifest:
     """The manifest.
 
@@ -115,10 +116,10 @@ def common(
     facts: Facts,
     version: int,
     graphs: Mapping[str, Graph],
-    files: tuple[Mapping[str, bytes], Calibration],
+    files: tuple[Mapping[str, bytes], Calibrated],
 ) -> dict[str, Any]:
     """The fields that the manifests of all kinds have; arguments are those of :func:`describe`."""
-    contents, calibration = files
+    contents, (calibration, trimmed) = files
     return {
         "format_version": FORMAT_VERSION,
         "name": facts.recipe.name,
@@ -131,6 +132,7 @@ def common(
             artifact=describe_file("calibration.npz", contents["calibration.npz"]),
             rows=len(calibration.scores),
             quantiles=calibration.quantiles(),
+            trimmed=trimmed,
         ),
         "provenance": _provenance(facts),
     }
@@ -212,6 +214,7 @@ def _provenance(facts: Facts) -> Provenance:
         data_name=facts.data_name,
         data_sha256=facts.data_sha256,
         rows=facts.prepared.split.counts(),
+        trimmed=dict(facts.prepared.split.trimmed),
         split=facts.prepared.split.description,
         versions=library_versions(),
         git_commit=git_commit(),

@@ -31,7 +31,7 @@ from training.publish import publish
 from training.recipes import EnergyFitConfig, Recipe
 from training.reverse_kl import Descent, drawn
 from training.streams import Stream, generator
-from training.table import Table, split
+from training.table import Examples, Rows, Table, split
 
 # Draws of the fitted flow: a tenth of them calibrates, all estimate the normaliser.
 DRAWS = 20_000
@@ -94,6 +94,14 @@ class EnergyWork:
     def take(self, best: Mapping[str, Tensor]) -> None:
         """See :meth:`training.run.Work.take`."""
         self.flow.load_state_dict(best)
+
+    def scores(self, examples: Examples) -> Rows:
+        """No rows are trimmed where there are none.
+
+        Raises:
+            TypeError: Always.
+        """
+        raise TypeError(f"expected rows of a table, got {len(examples)} beside an energy")
 
     def publish(self, facts: Facts, root: Path) -> tuple[Path, AnyManifest, Evidence]:
         """See :meth:`training.run.Work.publish`.

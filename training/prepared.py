@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -22,6 +24,7 @@ from training.table import Examples, Image, Rows, Split, Table, separated, split
 Arrays = dict[str, NDArray[np.generic]]
 # The one whose columns are pixels and are prepared as such.
 IMAGE_FAMILY = "glow"
+_NONE: Mapping[str, Rows] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,17 +118,18 @@ class Prepared:
         return inside & self.context.in_support(examples.context)
 
 
-def prepare(recipe: Recipe, table: Table) -> Prepared:
+def prepare(recipe: Recipe, table: Table, scores: Mapping[str, Rows] = _NONE) -> Prepared:
     """Split the table, describe its columns and fit the preprocessing to the training rows.
 
     Args:
         recipe: What to train.
         table: Already without the columns that the recipe drops.
+        scores: Of rows of parts that are to be trimmed; see :meth:`Split.without_lowest`.
 
     Raises:
         ValueError: If the table has too few rows or no column to model.
     """
-    parts = split(table, recipe.seed, recipe.context)
+    parts = split(table, recipe.seed, recipe.context).without_lowest(scores, recipe.trim)
     return described(recipe, table.columns, parts, table.image)
 
 

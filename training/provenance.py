@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import datetime
 import importlib.metadata
 import platform
 import subprocess
 from pathlib import Path
 
 LIBRARIES = ("logdet", "torch", "onnx", "onnxruntime", "onnxruntime-gpu", "numpy", "pydantic")
-
-
-def now() -> str:
-    """ISO 8601 in UTC, to the second."""
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 def library_versions() -> dict[str, str]:

@@ -13,12 +13,12 @@ from exported import bundle as bundles
 from exported.accuracy import Accuracy, StepChoices
 from exported.arrays import write_arrays
 from exported.base import base_noise
-from exported.calibration import Calibration
 from exported.golden import pack, replay
 from exported.kinds import REFERENCE_GRAPH, FlowManifest
 from exported.manifest import Graph
 from exported.noise import base_uniforms
 from training import reference
+from training.calibrated import Calibrated
 from training.columns import Columns
 from training.describe import Trained, describe, describe_graphs
 from training.graphs import table_graphs
@@ -45,7 +45,7 @@ class Exported:
         accuracy: What was measured.
         steps: The numbers of steps on offer, of a continuous flow.
         served: The fit, with the default number of steps where these can be chosen.
-        calibration: Scores of the calibration rows.
+        calibrated: Scores of the calibration rows.
         golden: Golden arrays.
         run: The exported graphs, running.
     """
@@ -55,7 +55,7 @@ class Exported:
     accuracy: Accuracy
     steps: StepChoices | None
     served: Trained
-    calibration: Calibration
+    calibrated: Calibrated
     golden: Mapping[str, NDArray[np.generic]]
     run: Runner
 
@@ -74,7 +74,7 @@ def publish(trained: Trained, root: Path) -> tuple[Path, FlowManifest]:
         version,
         parts.graphs,
         (parts.accuracy, parts.steps),
-        (parts.contents, parts.calibration),
+        (parts.contents, parts.calibrated),
     )
     replay(manifest, parts.golden, parts.run)
     folder = bundles.write_bundle(root, manifest, parts.contents)
@@ -95,9 +95,9 @@ def _export(trained: Trained) -> Exported:
         specs = table_graphs(trained.density, trained.prepared)
     measured = measure(run, trained.density, trained.prepared)
     golden = _golden(run, trained)
-    calibration = _calibration(run, trained.prepared)
+    calibrated = Calibrated.of(_scores(run, trained.prepared), trained.recipe.trim)
     contents["golden.npz"] = write_arrays(golden)
-    contents["calibration.npz"] = write_arrays({"log_prob": calibration.scores})
+    contents["calibration.npz"] = write_arrays({"log_prob": calibrated.calibration.scores})
     graphs = describe_graphs(
         {name: specs[name] for name in exported},
         contents,
@@ -105,7 +105,7 @@ def _export(trained: Trained) -> Exported:
         measured.tolerances,
         trained.prepared.columns,
     )
-    return Exported(contents, graphs, measured.accuracy, steps, trained, calibration, golden, run)
+    return Exported(contents, graphs, measured.accuracy, steps, trained, calibrated, golden, run)
 
 
 def _golden(run: Runner, trained: Trained) -> dict[str, NDArray[np.generic]]:
@@ -140,8 +140,8 @@ def plausible(columns: Columns) -> Rows:
     return columns.emitted(rows)
 
 
-def _calibration(run: Runner, prepared: Prepared) -> Calibration:
-    """Scores as the service gives them, so -inf for a row out of support."""
+def _scores(run: Runner, prepared: Prepared) -> NDArray[np.float64]:
+    """Of the calibration rows as the service gives them, so -inf for a row out of support."""
     examples = prepared.split.calibration
     scores = run("log_prob", prepared.inputs(examples))["log_prob"].astype(np.float64)
-    return Calibration.of(np.where(prepared.in_support(examples), scores, -np.inf))
+    return np.where(prepared.in_support(examples), scores, -np.inf)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from exported.kinds import AnyManifest
@@ -15,7 +18,7 @@ from training.checkpoint import save as save_checkpoint
 from training.describe import Facts, Trained
 from training.energy import Target
 from training.energy_work import EnergyWork
-from training.evaluate import Separation, full_flow, separation
+from training.evaluate import Separation, full_flow, separation, served_log_prob
 from training.evidence import Evidence
 from training.families import fresh_flow
 from training.fit import EpochReport, fit
@@ -23,11 +26,14 @@ from training.objectives import objective_of
 from training.prepared import Prepared, prepare
 from training.publish import publish
 from training.recipes import AutoencoderConfig, EnergyFitConfig, Recipe, VAEConfig
-from training.steps import with_steps
-from training.table import Table
+from training.steps import solved, with_steps
+from training.table import Examples, Rows, Table
 from training.vae.work import AutoencoderWork
 
 CHECKPOINT_FILE = "checkpoint.pt"
+# Parts that a first fit trims: those that move the parameters and that choose the epoch.
+TRIMMED = ("train", "validation")
+_NONE: Mapping[str, Rows] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +73,9 @@ class Work(Protocol):
 
     def take(self, best: Mapping[str, Tensor]) -> None:
         """Make these the parameters."""
+
+    def scores(self, examples: Examples) -> Rows:
+        """Scores ``(rows,)`` by the model as it stands, -inf out of support; a NaN is none."""
 
     def publish(
         self, facts: Facts, root: Path
@@ -122,37 +131,70 @@ class Run:
             state = self.saved_state()
         except ValueError:
             return 0
-        return 0 if state.finished else state.epoch
+        return 0 if state.finished else state.epochs_before + state.epoch
 
     def fit(self, state: FitState, report: Callable[[EpochReport], None]) -> FitState:
-        """Train; see :func:`training.fit.fit`."""
+        """Train; see :func:`training.fit.fit`.
 
-        def save(at: FitState) -> None:
-            save_checkpoint(self.checkpoint, self.recipe, self.origin, at)
-
-        return self.work.fit(state, save, report)
+        Where the recipe trims, a first fit finds the rows that the second one does without.
+        """
+        if self.recipe.trim and not state.scores:
+            self._score(state, report)
+        self._leave_out(state)
+        return self.work.fit(state, self._save, report)
 
     def publish(self, state: FitState, root: Path) -> Published:
-        """Export, measure, calibrate and write the best parameters of a state."""
+        """Export, measure, calibrate and write the best parameters of a state.
+
+        Raises:
+            ValueError: If the graphs are not exact enough, or the rows are yet to be trimmed.
+        """
+        self._leave_out(state)
+        if self.recipe.trim and not (state.scores and state.best):
+            raise ValueError(
+                f"expected a fit to the rows that trim: {self.recipe.trim:g} leaves, got the "
+                "one before it: go on with logdet train --resume"
+            )
         self.work.take(state.best)
         facts = Facts(
             recipe=self.recipe.portable(),
             prepared=self.prepared,
             data_name=self.given.name,
             data_sha256=self.origin.sha256,
-            seconds=state.seconds,
+            seconds=state.seconds_before + state.seconds,
             command=self.origin.command,
         )
         folder, manifest, told = self.work.publish(facts, root)
         return Published(folder, manifest, told, state.epoch, state.best_epoch)
 
+    def _save(self, state: FitState) -> None:
+        save_checkpoint(self.checkpoint, self.recipe, self.origin, state)
 
-def work_of(recipe: Recipe, given: Table | Target) -> Work:
-    """The work of a recipe on what it is given."""
+    def _score(self, state: FitState, report: Callable[[EpochReport], None]) -> None:
+        """Fit to all rows; the state becomes that of the next fit, with the scores of this one."""
+        self.work.fit(state, lambda at: self._save(replace(at, finished=False)), report)
+        state.finished = False
+        parts = {part: getattr(self.prepared.split, part) for part in TRIMMED}
+        scores = {part: self.work.scores(examples) for part, examples in parts.items()}
+        lowest = {
+            part: np.nan_to_num(s, nan=-np.inf, neginf=-np.inf) for part, s in scores.items()
+        }
+        state.begin_again({part: torch.from_numpy(s) for part, s in lowest.items()})
+        self._save(state)
+
+    def _leave_out(self, state: FitState) -> None:
+        """Begin with a fresh model on the rows that are left, where their scores are known."""
+        if state.scores and not self.prepared.split.trimmed:
+            scores = {part: tensor.numpy() for part, tensor in state.scores.items()}
+            self.work = work_of(self.recipe, self.given, scores)
+
+
+def work_of(recipe: Recipe, given: Table | Target, scores: Mapping[str, Rows] = _NONE) -> Work:
+    """The work of a recipe on what it is given; scores as of :func:`training.prepared.prepare`."""
     if isinstance(given, Target):
         return EnergyWork(recipe, given)
     autoencodes = isinstance(recipe.model, AutoencoderConfig | VAEConfig)
-    return (AutoencoderWork if autoencodes else FlowWork)(recipe, given)
+    return (AutoencoderWork if autoencodes else FlowWork)(recipe, given, scores)
 
 
 def _target(recipe: Recipe) -> tuple[str | None, tuple[str, ...]] | None:
@@ -164,8 +206,8 @@ def _target(recipe: Recipe) -> tuple[str | None, tuple[str, ...]] | None:
 class FlowWork:
     """The :class:`Work` of a flow."""
 
-    def __init__(self, recipe: Recipe, table: Table) -> None:
-        self.prepared: Prepared = prepare(recipe, table)
+    def __init__(self, recipe: Recipe, table: Table, scores: Mapping[str, Rows] = _NONE) -> None:
+        self.prepared: Prepared = prepare(recipe, table, scores)
         self._how = recipe.rows_fit(), objective_of(recipe.flow())
         self.flow = fresh_flow(recipe, self.prepared.sizes)
 
@@ -181,6 +223,12 @@ class FlowWork:
     def take(self, best: Mapping[str, Tensor]) -> None:
         """See :meth:`Work.take`."""
         self.flow.load_state_dict(best)
+
+    def scores(self, examples: Examples) -> Rows:
+        """See :meth:`Work.scores`."""
+        return served_log_prob(
+            solved(full_flow(self.flow, self.prepared)), self.prepared, examples
+        )
 
     def publish(self, facts: Facts, root: Path) -> tuple[Path, AnyManifest, Separation | None]:
         """See :meth:`Work.publish`."""

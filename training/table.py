@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections.abc import Collection
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from exported.origin import rows_sha256
+from exported.trimming import Trimmed, trim
 from training.streams import Stream, generator
 
 Rows = NDArray[np.float64]
@@ -58,11 +59,8 @@ class Table:
 
     def sha256(self) -> str:
         """Digest of the column names and of every number."""
-        digest = hashlib.sha256("\x1f".join(self.columns).encode())
-        for part in (self.rows, self.test, self.anomalies):
-            if part is not None:
-                digest.update(np.ascontiguousarray(part, dtype="<f8").tobytes())
-        return digest.hexdigest()
+        parts = (self.rows, self.test, self.anomalies)
+        return rows_sha256(self.columns, *(part for part in parts if part is not None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +93,7 @@ class Split:
         test: Rows for every published number.
         anomalies: Labelled anomalies, possibly none.
         description: For provenance.
+        trimmed: Of each part that has lost its least likely rows, what is told of them.
     """
 
     train: Examples
@@ -103,11 +102,30 @@ class Split:
     test: Examples
     anomalies: Examples
     description: str
+    trimmed: Mapping[str, Trimmed] = field(default_factory=dict)
 
     def counts(self) -> dict[str, int]:
-        """Rows of each part."""
+        """Rows of each part, with those that it has lost."""
         parts = ("train", "validation", "calibration", "test", "anomalies")
-        return {part: len(getattr(self, part)) for part in parts}
+        lost = {part: trimmed.rows for part, trimmed in self.trimmed.items()}
+        return {part: len(getattr(self, part)) + lost.get(part, 0) for part in parts}
+
+    def without_lowest(self, scores: Mapping[str, Rows], share: float) -> Split:
+        """The same without a share of the rows that train or validate: those of lowest scores.
+
+        Args:
+            scores: Of each part that is trimmed by its name, shape ``(rows,)``.
+            share: Over zero; see :func:`exported.trimming.trim`.
+        """
+        rest: dict[str, Examples] = {}
+        told: dict[str, Trimmed] = {}
+        for part, of_rows in scores.items():
+            kept, trimmed = trim(of_rows, share)
+            rest[part] = getattr(self, part)[kept]
+            if trimmed is not None:
+                told[part] = trimmed
+        train, validation = (rest.get(p, getattr(self, p)) for p in ("train", "validation"))
+        return replace(self, train=train, validation=validation, trimmed=told)
 
 
 MIN_ROWS = 50

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from logdet.options import out_option
+from logdet.text import command_line
 
 if TYPE_CHECKING:
     from training.checkpoint import FitState
@@ -84,7 +83,7 @@ def train(  # noqa: PLR0913  one parameter an option
             saved, _, _ = load(runs / chosen.name / CHECKPOINT_FILE)
             chosen = resumed(saved, chosen, settings)
         given, source = load_given(chosen, data)
-        run = Run(chosen, given, source, _command_line(), runs / chosen.name)
+        run = Run(chosen, given, source, command_line(), runs / chosen.name)
         state = _first_state(run, resume, restart)
         if isinstance(given, Table):
             show_columns(run.prepared, source)
@@ -168,11 +167,6 @@ def _first_state(run: Run, resume: bool, restart: bool) -> FitState:
     return FitState()
 
 
-def _command_line() -> str:
-    """As typed, but absolute paths by their last part: bundles are handed on, folders are not."""
-    return shlex.join(["logdet", *(re.sub(r"(^|=)/.*/", r"\1", typed) for typed in sys.argv[1:])])
-
-
 def _settled(recipe: Recipe, name: str | None, data: Path | None) -> Recipe:
     """With the bundle's name, and without the recipe's own data where a file takes its place."""
     if name is None and data is not None and recipe.data is None:
@@ -185,7 +179,7 @@ def _settled(recipe: Recipe, name: str | None, data: Path | None) -> Recipe:
 def _explain_interruption(checkpoint: Path, state: FitState, unit: str) -> None:
     if state.finished:
         click.echo(f"stopped before publishing; logdet export {checkpoint} does that", err=True)
-    elif state.parameters:  # a file alone may be an earlier run's
+    elif state.parameters or state.scores:  # a file alone may be an earlier run's
         held = "the last whole epoch" if unit == "epoch" else f"{state.step} {unit}s"
         click.echo(f"stopped; {checkpoint} holds {held}: --resume goes on", err=True)
     else:

@@ -33,7 +33,11 @@ from training.table import Examples, Rows, Table, split
 # that set the threshold has to stay on the same side of it whatever it is scored with.
 DECIMALS = 9
 # Settings of a recipe that an estimator is told in another way.
-_ELSEWHERE = {"data": "fit takes X", "name": "publish takes it"}
+_ELSEWHERE = {
+    "data": "fit takes X",
+    "name": "publish takes it",
+    "trim": "rows are trimmed by logdet train alone",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +144,8 @@ def read(name: str, settings: Mapping[str, object]) -> Recipe:
             raise ValueError(
                 f"recipe {recipe.name}: expected no {setting}, as every column of X is modelled"
             )
+    if recipe.trim:
+        raise ValueError(f"recipe {recipe.name}: expected no trim, as {_ELSEWHERE['trim']}")
     return recipe.model_copy(update={"data": None})
 
 

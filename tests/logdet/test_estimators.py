@@ -200,6 +200,7 @@ def test_too_few_rows_are_refused() -> None:
         ({"recipe": "reverse_kl"}, "recipe reverse_kl: expected a fit to rows"),
         ({"settings": {"name": "a"}}, "expected no name among the settings, as publish takes it"),
         ({"settings": {"data": "shuttle"}}, "expected no data among the settings, as fit takes X"),
+        ({"settings": {"trim": 0.1}}, "expected no trim among the settings, as rows are trimmed"),
         ({"settings": {"context": ["x0"]}}, "recipe table: expected no context"),
         ({"settings": {"drop": ["x0"]}}, "recipe table: expected no drop"),
         ({"settings": {"colour": 1}}, "no setting 'colour'"),

@@ -10,6 +10,10 @@ from pathlib import Path
 import pytest
 
 START_LIMIT_S = 1.5
+TELL_MODULES = (
+    "import sys\nfrom logdet.cli import main\ntry:\n    main(sys.argv[1:])\nfinally:\n"
+    "    print(*sys.modules, file=sys.stderr)"
+)
 
 
 @pytest.mark.parametrize(
@@ -25,16 +29,19 @@ def test_a_command_starts_at_once(bundles: Path, args: list[str]) -> None:
     [["--help"], ["models"], ["families"], ["plot", "--help"], ["sample", "gauss"]],
 )
 def test_nothing_heavy_is_imported_where_it_is_not_used(bundles: Path, args: list[str]) -> None:
-    script = (
-        "import sys\nfrom logdet.cli import main\ntry:\n    main(sys.argv[1:])\nfinally:\n"
-        "    print(*sys.modules, file=sys.stderr)"
-    )
-    done = _process([sys.executable, "-c", script, *args], bundles)
+    done = _process([sys.executable, "-c", TELL_MODULES, *args], bundles)
     assert done.returncode == 0, done.stderr
     heavy = {"torch", "onnx", "ray", "sklearn", "uvicorn", "starlette", "matplotlib"}
     if args[0] != "sample":
         heavy |= {"pyarrow", "onnxruntime"}
     assert heavy & set(done.stderr.split()) == set()
+
+
+def test_calibrating_needs_nothing_of_training(bundles: Path, rows_file: Path) -> None:
+    args = ["calibrate", "gauss", "--data", str(rows_file)]
+    done = _process([sys.executable, "-c", TELL_MODULES, *args], bundles)
+    assert done.returncode == 0, done.stderr
+    assert {"torch", "onnx", "sklearn", "scipy", "training"} & set(done.stderr.split()) == set()
 
 
 def test_a_closed_pipe_is_no_error_to_read_about(bundles: Path) -> None:

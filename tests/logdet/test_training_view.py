@@ -11,9 +11,11 @@ import torch
 
 from exported.accuracy import ErrorSummary, StepChoice, StepChoices
 from exported.bundle import read_manifest
-from logdet.commands.train import _command_line, _explain_interruption, _settled, load_data
+from exported.trimming import Trimmed
+from logdet.commands.train import _explain_interruption, _settled, load_data
 from logdet.errors import TableError
 from logdet.published_view import _steps, show_published
+from logdet.text import command_line
 from logdet.training_view import (
     publishing,
     show_columns,
@@ -133,6 +135,28 @@ def test_a_published_autoencoder_is_told_by_its_error(
     assert "next: logdet score auto FILE" in shown
 
 
+def test_rows_that_were_trimmed_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_autoencoder(tmp_path)
+    manifest = read_manifest(folder)
+    told = {"train": Trimmed(share=0.02, rows=8, cut=-1.25)}
+    rows = {"train": 420, "calibration": 60}
+    provenance = manifest.provenance.model_copy(update={"trimmed": told, "rows": rows})
+    lowest = Trimmed(share=0.02, rows=1, cut=None)
+    calibration = manifest.calibration.model_copy(update={"trimmed": lowest})
+    trimmed = manifest.model_copy(update={"provenance": provenance, "calibration": calibration})
+    show_published(Published(folder, trimmed, None, 4, 3), Path("c.pt"))
+    shown = {line[:22].strip(): line[22:].strip() for line in capsys.readouterr().out.splitlines()}
+    assert shown["trimmed, train"] == "8 of 420 rows, lowest left -1.250 deviations"
+    assert shown["trimmed, calibration"] == "1 of 60 rows, lowest left out of support"
+    with training_progress(Recipe(name="t", trim=0.02)):
+        assert capsys.readouterr().out == (
+            "trim 0.02: fitted to all rows, then from the start without the 2 % that are least "
+            "likely\n"
+        )
+
+
 def test_a_column_of_text_can_be_dropped(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_text("id,pressure\nr0,1.5\nr1,2.5\n")
@@ -185,10 +209,12 @@ def test_ctrl_c_before_the_first_epoch_does_not_point_at_an_earlier_run(
     assert "nothing was kept" in capsys.readouterr().err
     _explain_interruption(checkpoint, FitState(parameters={"w": torch.zeros(1)}), "epoch")
     assert "--resume goes on" in capsys.readouterr().err
+    _explain_interruption(checkpoint, FitState(scores={"train": torch.zeros(1)}), "epoch")
+    assert "--resume goes on" in capsys.readouterr().err
 
 
 def test_the_command_in_a_bundle_tells_no_folders(monkeypatch: pytest.MonkeyPatch) -> None:
     typed = ["/usr/bin/logdet", "train", "table", "--data", "/home/ann/x y/rows.csv"]
     monkeypatch.setattr(sys, "argv", [*typed, "--out=/srv/secret/bundles", "--set", "epochs=2"])
     expected = "logdet train table --data rows.csv --out=bundles --set epochs=2"
-    assert _command_line() == expected
+    assert command_line() == expected

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationInfo, field_validator
 
+from exported.trimming import MAX_SHARE
 from training.recipes.energy import EnergyFitConfig
 from training.recipes.family import DEFAULT_FAMILY, Frozen, SplineCouplingConfig
 from training.recipes.mixed import FamilyConfig, MixedConfig
@@ -21,7 +22,7 @@ NEED_ROWS = {
     "vae": "it reconstructs rows",
 }
 # Settings of a recipe that say something about a table.
-_OF_ROWS = ("data", "continuous", "drop", "bounds", "context")
+_OF_ROWS = ("data", "continuous", "drop", "bounds", "context", "trim")
 
 
 def _range(ends: Ends) -> Ends:
@@ -80,6 +81,8 @@ class Recipe(Frozen):
         drop: Columns to leave out.
         bounds: Ends of columns that have any, as ``{column: [low, high]}``; null is open.
         context: Columns c on which the density is conditioned, p(x | c), in this order.
+        trim: Share of the rows that may be anomalies: the model is fitted twice, the second time
+            without this share of the least likely rows.
         model: The family and its sizes.
         fit: The optimisation: on rows, or on an energy where ``objective: reverse_kl`` is said.
     """
@@ -92,6 +95,7 @@ class Recipe(Frozen):
     drop: frozenset[str] = frozenset()
     bounds: dict[str, Annotated[Ends, AfterValidator(_range)]] = Field(default_factory=dict)
     context: tuple[str, ...] = ()
+    trim: float = Field(default=0.0, ge=0, lt=MAX_SHARE)
     model: Annotated[ModelConfig, Field(discriminator="family")] = SplineCouplingConfig()
     fit: Annotated[
         Annotated[FitConfig, Tag("rows")] | Annotated[EnergyFitConfig, Tag("reverse_kl")],

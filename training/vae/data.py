@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -19,6 +21,7 @@ from training.table import Examples, Image, Rows, Split, Table, split
 
 # A row's share of the range above which the served model takes a binary feature for a one.
 THRESHOLD = 0.5
+_NONE: Mapping[str, Rows] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +79,18 @@ class Observations(Prepared):
         return (x > THRESHOLD).double() if self.likelihood == "bernoulli" else x
 
 
-def prepare_observations(recipe: Recipe, table: Table) -> Observations:
+def prepare_observations(
+    recipe: Recipe, table: Table, scores: Mapping[str, Rows] = _NONE
+) -> Observations:
     """Split the table, describe its columns and scale them.
+
+    Arguments are those of :func:`training.prepared.prepare`.
 
     Raises:
         ValueError: If the table does not suit the likelihood, or has a context or bounds.
     """
-    return described_observations(
-        recipe, table.columns, split(table, recipe.seed, ()), table.image
-    )
+    parts = split(table, recipe.seed, ()).without_lowest(scores, recipe.trim)
+    return described_observations(recipe, table.columns, parts, table.image)
 
 
 def described_observations(

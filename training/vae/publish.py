@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from exported import bundle as bundles
 from exported.arrays import write_arrays
 from exported.bounds import BoundAccuracy, ReconstructionAccuracy, Scoring
-from exported.calibration import Calibration
 from exported.golden import Arrays, pack, replay
 from exported.kinds import AutoencoderManifest, VAEManifest
 from training.bases import StandardNormal
+from training.calibrated import Calibrated
 from training.describe import Facts, common, describe_graphs
 from training.evaluate import Separation, separated_by
 from training.onnx_export import GraphSpec, to_onnx
@@ -49,18 +49,20 @@ class Parts:
     Attributes:
         specs: Of the graphs.
         contents: Bytes of every file.
-        scores: The exported graphs, running, and the scores that they give.
+        run: The exported graphs, running.
+        scores: That they give.
         measured: How exact they are.
         golden: Golden arrays.
-        calibration: Scores of the calibration rows.
+        calibrated: Scores of the calibration rows.
     """
 
     specs: Mapping[str, GraphSpec]
     contents: dict[str, bytes]
+    run: Runner
     scores: Scores
     measured: Measured
     golden: Mapping[str, NDArray[np.generic]]
-    calibration: Calibration
+    calibrated: Calibrated
 
 
 def publish_autoencoder(
@@ -82,7 +84,7 @@ def publish_autoencoder(
         manifest: VAEManifest | AutoencoderManifest = _describe_vae(facts, model, parts, version)
     else:
         manifest = _describe_autoencoder(facts, model, parts, version)
-    replay(manifest, parts.golden, parts.scores.run)
+    replay(manifest, parts.golden, parts.run)
     folder = bundles.write_bundle(root, manifest, parts.contents)
     bundles.read_bundle(folder)
     return folder, manifest, separated_by(parts.scores, data.split.test, data.split.anomalies)
@@ -101,11 +103,11 @@ def _export(facts: Facts, model: AnyAutoencoder, data: Observations) -> Parts:
     measured = measure(run, truth, asked)
     golden = _golden(truth, asked, data)
     scores = Scores(run, model, cast("VAEConfig | AutoencoderConfig", facts.recipe.model), data)
-    calibration = Calibration.of(scores(data.split.calibration))
+    calibrated = Calibrated.of(scores(data.split.calibration), facts.recipe.trim)
     contents = {f"{name}.onnx": content for name, content in graphs.items()}
     contents["golden.npz"] = write_arrays(golden)
-    contents["calibration.npz"] = write_arrays({VAEManifest.SCORES: calibration.scores})
-    return Parts(specs, contents, scores, measured, golden, calibration)
+    contents["calibration.npz"] = write_arrays({VAEManifest.SCORES: calibrated.calibration.scores})
+    return Parts(specs, contents, run, scores, measured, golden, calibrated)
 
 
 def _golden(
@@ -138,7 +140,7 @@ def _describe_vae(facts: Facts, model: VAE, parts: Parts, version: int) -> VAEMa
         base=StandardNormal().describe(latents),
         observation=model.likelihood.noise(len(data.columns.modelled)),
         likelihood=config.likelihood,
-        depth=depth_choices(parts.scores.run, model, data),
+        depth=depth_choices(parts.run, model, data),
         scoring=Scoring(samples=config.score_samples, seed=SCORE_SEED),
         operations=dict(VAEManifest.OPERATIONS),
         accuracy=cast("BoundAccuracy", parts.measured.accuracy),
@@ -169,7 +171,7 @@ def _common(facts: Facts, parts: Parts, version: int) -> dict[str, object]:
         parts.measured.tolerances,
         facts.prepared.columns,
     )
-    return common(facts, version, graphs, (parts.contents, parts.calibration))
+    return common(facts, version, graphs, (parts.contents, parts.calibrated))
 
 
 def family_name(config: VAEConfig) -> str:

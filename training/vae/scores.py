@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from exported.golden import RunGraph
 from training.chunks import rows_at_once
 from training.recipes import AutoencoderConfig, VAEConfig
-from training.runner import Runner
 from training.table import Examples
 from training.vae.autoencoder import Autoencoder
 from training.vae.data import Observations
@@ -24,13 +24,13 @@ class Scores:
     """Scores rows: negative errors, or importance bounds from the same noise for every row.
 
     Attributes:
-        run: The graphs.
+        run: The graphs, or the trained model in their place.
         model: That they were exported from.
         config: Its recipe's.
         data: What it was trained on.
     """
 
-    run: Runner
+    run: RunGraph
     model: VAE | Autoencoder
     config: VAEConfig | AutoencoderConfig
     data: Observations

@@ -1,0 +1,116 @@
+"""Fresh rows become the calibration of the next version of a bundle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exported.bundle import Bundle, locate, read_bundle, versions, write_bundle
+from exported.calibration import Calibration
+from exported.kinds import AnyManifest
+from exported.manifest import CalibrationSource
+from exported.origin import now, rows_sha256
+from exported.recalibration import recalibrated
+from exported.trimming import trim
+from logdet.beside import Given
+from logdet.errors import UserError
+from logdet.scoring import Scores, score, status_counts
+from logdet.text import command_line
+from logdet.two_samples import Difference, kolmogorov_smirnov
+from service.kinds import AnyModel
+from service.results import OK, OUT_OF_SUPPORT, STATUSES, Decision
+
+
+@dataclass(frozen=True, slots=True)
+class Recalibrated:
+    """What was published, beside what it was made from.
+
+    Attributes:
+        folder: Of the new version.
+        before: The bundle that the graphs are from.
+        after: The manifest of the new version.
+        calibration: Of the new version.
+        decision: Of the version before about the rows that have a score, trimmed ones too.
+        difference: Of their scores from its calibration scores.
+    """
+
+    folder: Path
+    before: Bundle
+    after: AnyManifest
+    calibration: Calibration
+    decision: Decision
+    difference: Difference
+
+
+def calibrate(root: Path, model: AnyModel, given: Given, share: float) -> Recalibrated:
+    """Score rows as the service does and publish them as the calibration of the next version.
+
+    Args:
+        root: Folder that holds the bundle, for the new version too.
+        model: The bundle, running.
+        given: Rows that took no part in training or in the choice of the model.
+        share: Of the rows that have a score, to be left out because theirs are the lowest.
+
+    Raises:
+        UserError: If they are the rows of the training, or none is in support.
+        BundleError: If the new version cannot be published.
+    """
+    manifest = model.manifest
+    digest = _digest_of_others(given, manifest)
+    scores = score(model, given.x, None, given.context)
+    values, decision = _that_count(scores, manifest)
+    kept, trimmed = trim(values, share)
+    bundle = read_bundle(locate(root, manifest.name, manifest.version))
+    counts = np.bincount(scores.status, minlength=len(STATUSES)).tolist()
+    source = CalibrationSource(
+        created=now(),
+        command=command_line(),
+        version=manifest.version,
+        data_name=given.frame.source,
+        data_sha256=digest,
+        rows=dict(zip(STATUSES, counts, strict=True)),
+    )
+    version = versions(root, manifest.name)[-1] + 1
+    after, contents = recalibrated(bundle, version, values[kept], source, trimmed)
+    folder = write_bundle(root, after, contents)
+    calibration = read_bundle(folder).calibration()
+    return Recalibrated(folder, bundle, after, calibration, decision, _difference(values, bundle))
+
+
+def _digest_of_others(given: Given, manifest: AnyManifest) -> str:
+    """Digest of the rows as training takes it: of the model's columns in the file's order."""
+    order = [name for name in given.frame.names if name in given.names]
+    columns = [given.names.index(name) for name in order]
+    digest = rows_sha256(order, given.table[:, columns])
+    if digest == manifest.provenance.data_sha256:
+        raise UserError(
+            f"expected rows that took no part in the training of {manifest.name}, got "
+            f"{given.frame.source}, the rows that it was trained on (equal digests): p-values "
+            "of other rows would be too small"
+        )
+    return digest
+
+
+def _that_count(scores: Scores, manifest: AnyManifest) -> tuple[NDArray[np.float64], Decision]:
+    """Scores of the rows that have one, -inf among them, and what is decided about these rows."""
+    if not (scores.status == OK).any():
+        raise UserError(
+            f"expected rows in the support of {manifest.name} to calibrate it with, got "
+            f"{len(scores.status):,}: {status_counts(scores.status)}"
+        )
+    counts = (scores.status == OK) | (scores.status == OUT_OF_SUPPORT)
+    decided = scores.decision
+    about = decided._replace(
+        p_value=decided.p_value[counts], is_anomaly=decided.is_anomaly[counts]
+    )
+    return scores.score[counts].astype(np.float64), about
+
+
+def _difference(values: NDArray[np.float64], bundle: Bundle) -> Difference:
+    """Of scores from the bundle's own; where these were trimmed, as many of the others are."""
+    before = bundle.manifest.calibration.trimmed
+    kept, _ = trim(values, before.share if before else 0.0)
+    return kolmogorov_smirnov(values[kept], bundle.calibration().scores)
