@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from service.arrival import COMES_ALONE
 from service.errors import ErrorKind, ServiceError
 from service.jobs import Arrays, Job, Part, Take
 from service.lanes import Lane, Line, Run
@@ -28,6 +29,7 @@ REQUEST_OVERHEAD_BYTES = 16 * 1024  # what a waiting request costs beside its ro
 # A run that is shorter does not leave the event loop. That of the only request there is may be
 # longer: nobody waits for it but its own client, to whom the way to a thread and back costs more.
 INLINE_SECONDS, INLINE_ALONE_SECONDS = 0.001, 0.003
+GATHERING_TURNS = 2  # of the event loop, while each brings another request
 MAX_RETRY_AFTER_S = 60
 
 Outcome = tuple[Arrays, float]
@@ -54,7 +56,8 @@ class Batcher:
         self._open = Overdue(timeout_s)
         self._turns = Turns()
         self._alone: deque[tuple[Lane, Part]] = deque()
-        self._scheduled = False
+        self._scheduled = self._is_gathering = False
+        self._turns_waited = 0
         self._backlog_s = 0.0
         self.rows = 0
         self.bytes = 0
@@ -77,7 +80,8 @@ class Batcher:
         """
         loop = asyncio.get_running_loop()
         row_seconds = lane.pace.row_seconds()
-        job = Job(rows, take, loop.create_future(), time.perf_counter(), row_seconds)
+        comes_alone = COMES_ALONE.get()
+        job = Job(rows, take, loop.create_future(), time.perf_counter(), row_seconds, comes_alone)
         cost = rows * row_bytes + REQUEST_OVERHEAD_BYTES
         self._admit(job, cost, left_s)
         self._open.add(job, loop)
@@ -120,10 +124,12 @@ class Batcher:
         return sum(min(job.seconds_left, most) for job in self._open.jobs()) / self._workers
 
     def _enqueue(self, line: Line, job: Job, loop: asyncio.AbstractEventLoop) -> None:
-        if not line.waiting:
+        if not (line.waiting or line.is_held):
             self._turns.add(line)
         line.waiting.append(job)
-        # At the end of this turn of the loop, so that requests read in one turn go together.
+        # At the end of this turn of the loop, so that requests read in one turn go together, and
+        # those of the next one if there are any.
+        self._is_gathering = True
         if self._idle:
             self._schedule(loop)
 
@@ -134,6 +140,12 @@ class Batcher:
 
     def _dispatch(self, loop: asyncio.AbstractEventLoop) -> None:
         self._scheduled = False
+        if self._is_gathering and self._turns_waited < GATHERING_TURNS:
+            self._is_gathering = False
+            self._turns_waited += 1
+            self._schedule(loop)
+            return
+        self._turns_waited = 0
         while self._idle and (self._alone or self._turns):
             lane, parts = self._next()
             if not parts:
@@ -147,6 +159,8 @@ class Batcher:
             self._run_there(lane, parts, loop)
 
     def _inline_seconds(self, parts: list[Part]) -> float:
+        if parts[0].job.comes_alone:
+            return 0.0
         is_alone = len(self._open) == 1 and _rows(parts) == parts[0].job.rows
         return INLINE_ALONE_SECONDS if is_alone else INLINE_SECONDS
 
@@ -174,10 +188,15 @@ class Batcher:
 
     def _run_there(self, lane: Lane, parts: list[Part], loop: asyncio.AbstractEventLoop) -> None:
         self._idle -= 1
+        held = self._hold(lane, parts)
         run = loop.run_in_executor(self._pool, _execute, lane.run, parts)
 
         def finish(done: asyncio.Future[Outcome]) -> None:
             self._idle += 1
+            if held is not None:
+                held.is_held = False
+                if held.waiting:
+                    self._turns.add(held)
             error = asyncio.CancelledError() if done.cancelled() else done.exception()
             if error is None:
                 _deliver(lane, parts, *done.result())
@@ -186,6 +205,17 @@ class Batcher:
             self._dispatch(loop)
 
         run.add_done_callback(finish)
+
+    def _hold(self, lane: Lane, parts: list[Part]) -> Line | None:
+        """The line of a short run whose followers come one after the other, and share the next."""
+        job, line = parts[0].job, lane.quick
+        is_short = lane.pace.run_seconds(_rows(parts)) < INLINE_SECONDS
+        if not (job.comes_alone and is_short and _rows(parts[:1]) == job.rows):
+            return None
+        if line.waiting or line.is_held:
+            return None
+        line.is_held = True
+        return line
 
     def _fail(self, lane: Lane, parts: list[Part], error: BaseException) -> None:
         if len(parts) == 1:

@@ -25,6 +25,7 @@ class Job:
         done: Its answer.
         admitted: When it came, by :func:`time.perf_counter`.
         row_seconds: What a row of it is known to cost.
+        comes_alone: See :mod:`service.arrival`.
         next_row: First row that is in no run yet.
         delivered: Rows that have been answered.
         pieces: Answers so far, each with the row it begins at.
@@ -35,6 +36,7 @@ class Job:
     done: asyncio.Future[Arrays]
     admitted: float
     row_seconds: float = 0.0
+    comes_alone: bool = False
     next_row: int = 0
     delivered: int = 0
     pieces: list[tuple[int, Arrays]] = field(default_factory=list)

@@ -70,10 +70,12 @@ class Line:
     Attributes:
         lane: Whose.
         waiting: Jobs with rows not yet in a run.
+        is_held: Whether they wait for a short run of this line to end, to share the next one.
     """
 
     lane: Lane
     waiting: deque[Job] = field(default_factory=deque)
+    is_held: bool = False
 
     def cut(self, limit: int) -> list[Part]:
         """The next run: at most ``limit`` rows, shared evenly among the waiting jobs."""

@@ -15,6 +15,7 @@ from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import DecodeError
 from grpc import StatusCode, aio
 
+from service.arrival import COMES_ALONE
 from service.core import Core
 from service.deadline import within
 from service.errors import ErrorKind, ServiceError, invalid
@@ -150,6 +151,7 @@ class Calls:
     async def _attempt(
         self, rpc: Rpc, kind: type[Message], data: bytes, context: Context, count: Count
     ) -> bytes | ServiceError:
+        COMES_ALONE.set(True)
         left = context.time_remaining()
         admission = Admission(self.core.work.intake)
         try:
