@@ -1,8 +1,8 @@
 """How requests of a transport arrive: many in a turn of the event loop, or one after the other.
 
 Of connections that are read directly, a turn of the loop brings whatever has arrived, and a short
-run on the loop answers all of it. grpc hands over one call at a time: while a run goes on in a
-thread others come and share the next, on the loop each would have a run of its own.
+run on the loop answers all of it. grpc hands over one call at a time; see
+:mod:`service.gathering`.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
 A worker that is idle takes at once what waits; while all are busy, requests of one lane (a way in
 which a model runs) collect and go together. A run is at most ``chunk_rows`` long, or shorter where
 its lane says so. Requests that need several runs share those of their own evenly and take turns
-with the others, which wait for no more than one of them. There are no waiting timers. Runs happen
+with the others, which wait for no more than one of them. Nobody waits for company, but those who
+come one after the other while the loop has much to do (:mod:`service.gathering`). Runs happen
 in worker threads, but those known to be shorter than the way there and back on the event loop.
 """
 
@@ -20,6 +21,7 @@ import numpy as np
 
 from service.arrival import COMES_ALONE
 from service.errors import ErrorKind, ServiceError
+from service.gathering import BUSY, MOST_TICKS, TICK_S, Busy
 from service.jobs import Arrays, Job, Part, Take
 from service.lanes import Lane, Line, Run
 from service.overdue import Overdue
@@ -58,6 +60,7 @@ class Batcher:
         self._alone: deque[tuple[Lane, Part]] = deque()
         self._scheduled = self._is_gathering = False
         self._turns_waited = 0
+        self._busy = Busy()
         self._backlog_s = 0.0
         self.rows = 0
         self.bytes = 0
@@ -124,9 +127,11 @@ class Batcher:
         return sum(min(job.seconds_left, most) for job in self._open.jobs()) / self._workers
 
     def _enqueue(self, line: Line, job: Job, loop: asyncio.AbstractEventLoop) -> None:
-        if not (line.waiting or line.is_held):
+        if not (line.waiting or line.gathering.is_held):
             self._turns.add(line)
         line.waiting.append(job)
+        if line.gathering.is_complete(len(line.waiting)):
+            self._release(line)
         # At the end of this turn of the loop, so that requests read in one turn go together, and
         # those of the next one if there are any.
         self._is_gathering = True
@@ -194,9 +199,7 @@ class Batcher:
         def finish(done: asyncio.Future[Outcome]) -> None:
             self._idle += 1
             if held is not None:
-                held.is_held = False
-                if held.waiting:
-                    self._turns.add(held)
+                self._gather(held, len(parts), loop)
             error = asyncio.CancelledError() if done.cancelled() else done.exception()
             if error is None:
                 _deliver(lane, parts, *done.result())
@@ -207,15 +210,42 @@ class Batcher:
         run.add_done_callback(finish)
 
     def _hold(self, lane: Lane, parts: list[Part]) -> Line | None:
-        """The line of a short run whose followers come one after the other, and share the next."""
+        """The line of a short run, if those that come meanwhile are to share the next one."""
         job, line = parts[0].job, lane.quick
-        is_short = lane.pace.run_seconds(_rows(parts)) < INLINE_SECONDS
-        if not (job.comes_alone and is_short and _rows(parts[:1]) == job.rows):
+        is_short = (
+            _rows(parts[:1]) == job.rows
+            and lane.pace.run_seconds(job.rows) < INLINE_SECONDS
+            and lane.pace.run_seconds(_rows(parts)) < INLINE_ALONE_SECONDS
+        )
+        if not (job.comes_alone and is_short) or line.waiting or line.gathering.is_held:
             return None
-        if line.waiting or line.is_held:
-            return None
-        line.is_held = True
+        line.gathering.is_held = True
         return line
+
+    def _gather(self, line: Line, answered: int, loop: asyncio.AbstractEventLoop) -> None:
+        """Hold a line on after a run, until those whom it answered have asked again."""
+        expected = line.gathering.expected = answered + len(line.waiting)
+        if expected == 1 or self._busy.share() < BUSY:
+            self._release(line)
+        else:
+            self._wait(line, MOST_TICKS, loop)
+
+    def _wait(self, line: Line, ticks: int, loop: asyncio.AbstractEventLoop) -> None:
+        waiting = len(line.waiting)
+
+        def look() -> None:
+            if ticks and (len(line.waiting) > waiting or self._busy.share() > BUSY):
+                self._wait(line, ticks - 1, loop)
+            else:
+                self._release(line)
+                self._dispatch(loop)
+
+        line.gathering.timer = loop.call_later(TICK_S, look)
+
+    def _release(self, line: Line) -> None:
+        line.gathering.free()
+        if line.waiting:
+            self._turns.add(line)
 
     def _fail(self, lane: Lane, parts: list[Part], error: BaseException) -> None:
         if len(parts) == 1:

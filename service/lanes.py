@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from service.gathering import Gathering
 from service.jobs import Array, Arrays, Job, Part, shares
 from service.pace import Pace
 
@@ -70,12 +71,12 @@ class Line:
     Attributes:
         lane: Whose.
         waiting: Jobs with rows not yet in a run.
-        is_held: Whether they wait for a short run of this line to end, to share the next one.
+        gathering: What is known of those that come one after the other.
     """
 
     lane: Lane
     waiting: deque[Job] = field(default_factory=deque)
-    is_held: bool = False
+    gathering: Gathering = field(default_factory=Gathering)
 
     def cut(self, limit: int) -> list[Part]:
         """The next run: at most ``limit`` rows, shared evenly among the waiting jobs."""

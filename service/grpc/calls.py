@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -102,8 +102,7 @@ class Calls:
         return grpc.unary_unary_rpc_method_handler(partial(self._unary, rpc, kind))
 
     async def _unary(self, rpc: Rpc, kind: type[Message], data: bytes, context: Context) -> bytes:
-        with self._counting() as count:
-            out = await self._attempt(rpc, kind, data, context, count)
+        out = await self._counted(rpc, kind, data, context, Count())
         if isinstance(out, ServiceError):
             refuse(context, out)
             return b""
@@ -119,9 +118,8 @@ class Calls:
             while (data := await _next(context, stop)) is not None:
                 if data is aio.EOF:  # type: ignore[attr-defined]
                     return
-                with self._counting() as count:
-                    count.admit = admit
-                    out = await self._attempt(rpc, kind, data, context, count)
+                count = Count(admit=admit)
+                out = await self._counted(rpc, kind, data, context, count)
                 if isinstance(out, ServiceError):
                     out = rpc.streamed(out, count.request).SerializeToString()
                 await context.write(out)
@@ -132,8 +130,7 @@ class Calls:
     async def _watch(self, rpc: Rpc, kind: type[Message], data: bytes, context: Context) -> None:
         """Answer now and whenever the answer changes, until the client leaves or a stop."""
         is_last = self.stopping.is_set()
-        with self._counting() as count:
-            out = await self._attempt(rpc, kind, data, context, count)
+        out = await self._counted(rpc, kind, data, context, Count())
         told = None
         while not isinstance(out, ServiceError):
             if out != told:
@@ -147,6 +144,16 @@ class Calls:
             # Begun before the stop, and told of it however late that is noticed here.
             out = await self._attempt(rpc, kind, data, context, Count(is_new=False))
         refuse(context, out)
+
+    async def _counted(
+        self, rpc: Rpc, kind: type[Message], data: bytes, context: Context, count: Count
+    ) -> bytes | ServiceError:
+        started = time.perf_counter()
+        try:
+            return await self._attempt(rpc, kind, data, context, count)
+        finally:
+            seconds = time.perf_counter() - started
+            self.core.metrics.request((*count.what, "grpc"), count.code.name, seconds)
 
     async def _attempt(
         self, rpc: Rpc, kind: type[Message], data: bytes, context: Context, count: Count
@@ -176,15 +183,6 @@ class Calls:
             admission.close()
         count.code = StatusCode.OK
         return out
-
-    @contextmanager
-    def _counting(self) -> Iterator[Count]:
-        started, count = time.perf_counter(), Count()
-        try:
-            yield count
-        finally:
-            seconds = time.perf_counter() - started
-            self.core.metrics.request((*count.what, "grpc"), count.code.name, seconds)
 
     def _read(self, kind: type[Message], data: bytes, *, is_new: bool) -> Message:
         if is_new and self.closed.is_set():

@@ -20,7 +20,7 @@ from service.grpc.tensors import (
 )
 from service.oip.config import config_of, metadata_of
 from service.oip.inference import Inference
-from service.oip.messages import InferRequest, InputTensor
+from service.oip.messages import InferRequest
 from service.oip.models import Target
 from service.oip.repository import Repository
 from service.oip.statistics import statistics
@@ -92,13 +92,18 @@ class InferenceService:
     async def model_infer(self, request: Message) -> Message:
         """Outputs for inputs, as raw or typed as these are."""
         target = self.inference.models.find(request.model_name, request.model_version)
+        for tensor in request.inputs:
+            self.inference.check_rows(tensor.shape)
+        typed = is_typed(request)
+        # Values in the message itself are many objects: not on the event loop.
+        inputs = await asyncio.to_thread(read_inputs, request) if typed else read_inputs(request)
         answer = await self.inference.infer(
             target,
             InferRequest(
                 model=request.model_name,
                 version=request.model_version,
-                inputs=await self._inputs(request),
-                outputs=tuple(output.name for output in request.outputs),
+                inputs=inputs,
+                outputs=tuple([output.name for output in request.outputs]),
                 parameters=read_parameters(request.parameters),
                 id=request.id,
             ),
@@ -107,7 +112,7 @@ class InferenceService:
             model_name=answer.model, model_version=answer.version, id=answer.id
         )
         write_parameters(response.parameters, answer.parameters)
-        write_outputs(response, answer.outputs, is_typed(request))
+        write_outputs(response, answer.outputs, typed)
         return response
 
     async def model_config(self, request: Message) -> Message:
@@ -140,16 +145,8 @@ class InferenceService:
         await self.repository.unload(request.model_name)
         return _class("RepositoryModelUnloadResponse")()
 
-    async def _inputs(self, request: Message) -> tuple[InputTensor, ...]:
-        """Its tensors; values in the message itself are many objects, read in a thread."""
-        for tensor in request.inputs:
-            self.inference.check_rows(tensor.shape)
-        if is_typed(request):
-            return await asyncio.to_thread(read_inputs, request)
-        return read_inputs(request)
-
     def _counted(self, request: Message) -> Counted:
-        outputs = tuple(output.name for output in request.outputs)
+        outputs = tuple([output.name for output in request.outputs])
         return self.inference.counted(request.model_name, request.model_version, outputs)
 
     def _targets(self, name: str, version: str) -> list[Target]:

@@ -46,12 +46,13 @@ def read_inputs(request: Message) -> tuple[InputTensor, ...]:
         ServiceError: ``invalid_input`` or ``unsupported``, naming the tensor.
     """
     for tensor in (*request.inputs, *request.outputs):
-        refuse_parameters(tensor.name, tensor.parameters)
+        if parameters := tensor.parameters:
+            refuse_parameters(tensor.name, parameters)
     if is_typed(request):
         return tuple(
             InputTensor(tensor.name, tensor.datatype, _typed(tensor)) for tensor in request.inputs
         )
-    return tuple(_raw_inputs(request.inputs, request.raw_input_contents))
+    return _raw_inputs(request.inputs, request.raw_input_contents)
 
 
 def write_outputs(response: Message, outputs: Sequence[OutputTensor], typed: bool) -> None:
@@ -100,26 +101,24 @@ def _choice(value: Parameter) -> str:
             return "double_param"
 
 
-def _raw_inputs(tensors: Sequence[Message], raw: Sequence[bytes]) -> list[InputTensor]:
-    named = next((tensor.name for tensor in tensors if tensor.HasField("contents")), None)
-    if named is not None:
-        raise invalid(
-            "expected every input in raw_input_contents or every input in contents, "
-            f"got both: {named[:64]!r} has contents"
-        )
+def _raw_inputs(tensors: Sequence[Message], raw: Sequence[bytes]) -> tuple[InputTensor, ...]:
+    for tensor in tensors:
+        if tensor.HasField("contents"):
+            raise invalid(
+                "expected every input in raw_input_contents or every input in contents, "
+                f"got both: {tensor.name[:64]!r} has contents"
+            )
     if len(raw) != len(tensors):
         raise invalid(
             f"expected an entry of raw_input_contents for each of {len(tensors)} inputs, "
             f"got {len(raw)}"
         )
-    return [
-        InputTensor(
-            tensor.name,
-            tensor.datatype,
-            from_bytes(tensor.name, tensor.datatype, tensor.shape, data),
-        )
-        for tensor, data in zip(tensors, raw, strict=True)
-    ]
+    found = []
+    for tensor, data in zip(tensors, raw, strict=True):
+        name, datatype = tensor.name, tensor.datatype
+        array = from_bytes(name, datatype, tensor.shape, data)
+        found.append(InputTensor(name, datatype, array))
+    return tuple(found)
 
 
 def _typed(tensor: Message) -> NDArray[Any]:

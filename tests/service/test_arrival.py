@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.arrival import COMES_ALONE
 from service.batcher import Batcher
+from service.gathering import Busy
 from service.jobs import Array, Arrays
 from service.lanes import Lane
 from tests.service.test_batcher import Seen, a_batcher, ask, matrix, run, square
@@ -68,6 +71,85 @@ def test_those_that_come_alone_wait_for_a_short_run_and_share_the_next() -> None
     assert [answer[0][0, 0] for answer in answers] == [0, 1, 2, 3]
     assert seen.requests[3:] == [1, 3]
     assert "MainThread" not in threads
+
+
+async def asking(batcher: Batcher, lane: Lane, clients: int, times: int) -> None:
+    """Clients that ask again as soon as they are answered, one after the other."""
+
+    async def client(place: int) -> None:
+        for turn in range(times):
+            for _ in range(place + 1):
+                await asyncio.sleep(0)
+            answer = await ask_alone(batcher, lane, matrix(place + turn, 1))
+            assert answer[0][0] == (place + turn) ** 2
+
+    await asyncio.gather(*[client(place) for place in range(clients)])
+
+
+def runs_of(monkeypatch: pytest.MonkeyPatch, busy: float, clients: int, times: int) -> list[int]:
+    """Requests of each run of such clients, beside a loop that is as busy."""
+    seen = Seen()
+    monkeypatch.setattr(Busy, "share", lambda _: busy)
+
+    async def work() -> None:
+        batcher, lane = a_batcher(workers=2), Lane(square, seen)
+        for rows in (1, 2, 4, 8):
+            lane.pace.ran(rows, SHORT_S)
+        await asking(batcher, lane, clients, times)
+        batcher.close()
+
+    run(work())
+    return seen.requests
+
+
+def test_on_a_busy_loop_those_who_were_answered_together_go_together_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    requests = runs_of(monkeypatch, busy=1.0, clients=6, times=20)
+    assert requests[5:15] == [6] * 10
+
+
+def test_a_loop_with_time_to_spare_waits_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Batcher, "_wait", None)  # what would wait cannot be called
+    assert sum(runs_of(monkeypatch, busy=0.1, clients=6, times=20)) == 120
+
+
+def test_one_alone_waits_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Batcher, "_wait", None)
+    assert runs_of(monkeypatch, busy=1.0, clients=1, times=20) == [1] * 20
+
+
+@pytest.mark.parametrize("busy", [1.0, 0.6])
+def test_the_wait_for_those_who_do_not_come_again_ends(
+    monkeypatch: pytest.MonkeyPatch, busy: float
+) -> None:
+    monkeypatch.setattr(Busy, "share", lambda _: busy)
+    waited: list[float] = []
+
+    async def work() -> None:
+        batcher, lane = a_batcher(workers=2), Lane(square, Seen())
+        for rows in (1, 2, 4, 8):
+            lane.pace.ran(rows, SHORT_S)
+        await asking(batcher, lane, 6, 4)
+        started = time.perf_counter()
+        await ask_alone(batcher, lane, matrix(3, 1))
+        waited.append(time.perf_counter() - started)
+        batcher.close()
+
+    run(work())
+    assert 0.005 < waited[0] < 1.0  # twenty milliseconds, on a machine with time
+
+
+def test_busy_is_the_share_of_the_time_that_the_thread_has_used() -> None:
+    busy = Busy()
+    time.sleep(0.05)
+    assert busy.share() < 0.5
+    end = time.thread_time() + 0.05
+    started = time.perf_counter()
+    while time.thread_time() < end:
+        pass
+    wall = time.perf_counter() - started
+    assert busy.share() == pytest.approx(0.05 / wall, abs=0.3)
 
 
 def test_a_long_run_does_not_hold_up_those_that_come_alone() -> None:
