@@ -18,7 +18,8 @@ from exported.bounds import (
 )
 from exported.distributions import Base, StandardNormal, StudentT, Uniform
 from exported.errors import BundleInvalidError
-from exported.manifest import Feature, Manifest, Option
+from exported.frozen import Frozen
+from exported.manifest import MAX_VERSION, Feature, Manifest, Name, Option
 
 ObservationNoise = Annotated[
     StandardNormal | StudentT | Uniform, Field(discriminator="distribution")
@@ -30,6 +31,13 @@ REFERENCE_GRAPH = "log_prob_float64"
 BACKGROUND_GRAPH = "background"
 # Only densities of flows can be given something beside the row.
 NoContext = Annotated[tuple[Feature, ...], Field(max_length=0)]
+
+
+class BackgroundSource(Frozen):
+    """The bundle whose graph ``log_prob`` is the graph ``background``."""
+
+    name: Name
+    version: int = Field(ge=1, le=MAX_VERSION)
 
 
 class FlowManifest(Manifest):
@@ -53,6 +61,7 @@ class FlowManifest(Manifest):
     accuracy: Accuracy
     steps: StepChoices | None = None
     held_out: HeldOut
+    background: BackgroundSource | None = None
 
     @model_validator(mode="after")
     def _base_fits(self) -> Self:
@@ -74,9 +83,11 @@ class FlowManifest(Manifest):
     @model_validator(mode="after")
     def _background_fits(self) -> Self:
         background = self.graphs.get(BACKGROUND_GRAPH)
-        if ("likelihood_ratio" in self.calibration.scores) != (background is not None):
+        has_ratio = "likelihood_ratio" in self.calibration.scores
+        if {has_ratio, self.background is not None} != {background is not None}:
             raise ValueError(
-                f"expected the score 'likelihood_ratio' exactly with a graph {BACKGROUND_GRAPH!r}"
+                "expected the score 'likelihood_ratio', a graph 'background' and where that is "
+                "from, or none of the three"
             )
         if background is None:
             return self
