@@ -208,7 +208,7 @@ def test_every_score_is_calibrated_with_validation_rows_as_its_reference(made: M
     prepared, bundle = made.run.prepared, made.bundle
     base, scorer = bundle.manifest.base, bundle.scorer()
     assert scorer.reference is not None
-    density = flow_of(made.run)
+    density = full_flow(flow_of(made.run), prepared)
     parts = {}
     for part in ("validation", "calibration"):
         rows = prepared.modelled(getattr(prepared.split, part).rows)
