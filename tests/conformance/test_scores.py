@@ -25,6 +25,7 @@ from tests.conformance.test_decisions import (
 )
 from tests.scored import BESIDE, NAMED, REFERENCE_ROWS, combined, reference_log_prob, truth
 from tests.tables import ARROW, CSV, arrow_bytes, csv_bytes, read_csv
+from tests.variants import DEFAULT_STEPS, OFFERED, contexts, rows_given
 
 ROWS = 300
 # Further than this from each other are float32 answers about these rows and formulas never.
@@ -165,6 +166,22 @@ def test_a_model_of_one_score_says_so(api: httpx.Client, model: str, grpc_engine
     with Client(f"grpc://{grpc_engine}") as client, pytest.raises(InvalidInput) as refused:
         client.score(model, x, by="typicality")
     assert told in str(refused.value)
+
+
+def test_by_log_prob_context_and_steps_are_as_without(api: httpx.Client) -> None:
+    """The scores have a lane of their own, which takes both."""
+    context = contexts(20)
+    given = {"rows": rows_given(context).tolist(), "context": context.tolist()}
+    stepped = {"rows": ordinary_rows(20).tolist(), "steps": DEFAULT_STEPS}
+    for model, body in (("given", given), ("stepped", stepped)):
+        url = f"/v1/models/{model}/score"
+        plain, by = (api.post(url, json=body | more).json() for more in ({}, {"by": "log_prob"}))
+        assert by.pop("by") == "log_prob"
+        assert by == plain
+    refused = api.post(
+        "/v1/models/stepped/score", json=stepped | {"steps": OFFERED[0], "by": "log_prob"}
+    )
+    assert "at which the p-values of stepped are calibrated" in refused.json()["error"]
 
 
 @pytest.mark.parametrize("by", ["", "log prob", 3, ["typicality"], True])
