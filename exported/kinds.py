@@ -18,7 +18,8 @@ from exported.bounds import (
 )
 from exported.distributions import Base, StandardNormal, StudentT, Uniform
 from exported.errors import BundleInvalidError
-from exported.manifest import Feature, Manifest, Option
+from exported.frozen import Frozen
+from exported.manifest import MAX_VERSION, Feature, Manifest, Name, Option
 
 ObservationNoise = Annotated[
     StandardNormal | StudentT | Uniform, Field(discriminator="distribution")
@@ -26,8 +27,17 @@ ObservationNoise = Annotated[
 Likelihood = Literal["bernoulli", "gaussian", "student_t", "discretised_logistic"]
 # The graph of a flow that is asked by nobody but the service itself: log_prob in float64.
 REFERENCE_GRAPH = "log_prob_float64"
+# The graph log_prob of another flow of the same features, for likelihood ratios.
+BACKGROUND_GRAPH = "background"
 # Only densities of flows can be given something beside the row.
 NoContext = Annotated[tuple[Feature, ...], Field(max_length=0)]
+
+
+class BackgroundSource(Frozen):
+    """The bundle whose graph ``log_prob`` is the graph ``background``."""
+
+    name: Name
+    version: int = Field(ge=1, le=MAX_VERSION)
 
 
 class FlowManifest(Manifest):
@@ -36,6 +46,7 @@ class FlowManifest(Manifest):
     OPERATIONS: ClassVar[Mapping[str, str]] = {
         "log_prob": "log_prob",
         "score": "log_prob",
+        "scores": "log_prob",
         "encode": "log_prob",
         "decode": "decode",
         "sample": "decode",
@@ -50,6 +61,7 @@ class FlowManifest(Manifest):
     accuracy: Accuracy
     steps: StepChoices | None = None
     held_out: HeldOut
+    background: BackgroundSource | None = None
 
     @model_validator(mode="after")
     def _base_fits(self) -> Self:
@@ -66,6 +78,25 @@ class FlowManifest(Manifest):
         expected = {(t.name, "FP64", t.shape) for t in graph.outputs}
         if {(t.name, t.datatype, t.shape) for t in reference.outputs} != expected:
             raise ValueError(f"graph {REFERENCE_GRAPH!r} needs log_prob's outputs, as FP64")
+        return self
+
+    @model_validator(mode="after")
+    def _background_fits(self) -> Self:
+        background = self.graphs.get(BACKGROUND_GRAPH)
+        has_ratio = "likelihood_ratio" in self.calibration.scores
+        if {has_ratio, self.background is not None} != {background is not None}:
+            raise ValueError(
+                "expected the score 'likelihood_ratio', a graph 'background' and where that is "
+                "from, or none of the three"
+            )
+        if background is None:
+            return self
+        sizes = {"x": (-1, len(self.features)), "context": (-1, len(self.context_features))}
+        expected = {name: shape for name, shape in sizes.items() if shape[1]}
+        given = {tensor.name: tensor.shape for tensor in background.inputs}
+        told = {tensor.name: tensor.shape for tensor in background.outputs}
+        if given != expected or background.options or told.get("log_prob") != (-1,):
+            raise ValueError(f"graph {BACKGROUND_GRAPH!r} needs rows of this flow and a log_prob")
         return self
 
     def defaults(self) -> dict[Option, int]:

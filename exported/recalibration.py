@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from exported.arrays import write_arrays
 from exported.bundle import Bundle, describe_file
 from exported.calibration import Calibration
-from exported.kinds import AnyManifest
-from exported.manifest import CalibrationSource, CalibrationSummary
+from exported.calibration_file import write
+from exported.kinds import AnyManifest, FlowManifest
+from exported.manifest import CalibrationSource, CalibrationSummary, ScoreName
 from exported.trimming import Trimmed
 
 
 def recalibrated(
     bundle: Bundle,
     version: int,
-    scores: NDArray[np.floating],
+    scores: Mapping[str, NDArray[np.floating]],
     source: CalibrationSource,
     trimmed: Trimmed | None = None,
 ) -> tuple[AnyManifest, Mapping[str, bytes]]:
@@ -27,22 +28,31 @@ def recalibrated(
     Args:
         bundle: Where the graphs are from.
         version: Of the same name.
-        scores: Of the rows that are left, as the bundle's graphs give them; -inf out of support.
+        scores: By name, the first and those beside it, of the rows that are left, as the bundle's
+            graphs give them; -inf out of support.
         source: Where the rows came from.
         trimmed: What is told of those that were left out for their scores.
 
     Raises:
         ValueError: If no row is in support.
     """
-    manifest, calibration = bundle.manifest, Calibration.of(scores)
-    file = manifest.calibration.artifact.file
-    content = write_arrays({manifest.SCORES: calibration.scores})
+    manifest, known = bundle.manifest, bundle.manifest.calibration
+    found = {name: Calibration.of(values) for name, values in scores.items()}
+    first = found[manifest.SCORES]
+    reference = bundle.scorer().reference if isinstance(manifest, FlowManifest) else None
+    content = write(found, reference)
     summary = CalibrationSummary(
-        artifact=describe_file(file, content),
-        rows=len(calibration.scores),
-        quantiles=calibration.quantiles(),
+        artifact=describe_file(known.artifact.file, content),
+        rows=len(first.scores),
+        quantiles=first.quantiles(),
         trimmed=trimmed,
         source=source,
+        scores={
+            cast("ScoreName", name): calibration.quantiles()
+            for name, calibration in found.items()
+            if name != manifest.SCORES
+        },
+        reference=known.reference,
     )
     changed = manifest.model_copy(update={"version": version, "calibration": summary})
-    return changed, {**bundle.contents, file: content}
+    return changed, {**bundle.contents, known.artifact.file: content}

@@ -8,19 +8,22 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from exported.background import with_background
 from exported.bundle import Bundle, locate, read_bundle, versions, write_bundle
 from exported.calibration import Calibration
-from exported.kinds import AnyManifest
+from exported.kinds import AnyManifest, FlowManifest
 from exported.manifest import CalibrationSource
 from exported.origin import now, rows_sha256
 from exported.recalibration import recalibrated
 from exported.trimming import trim
 from logdet.beside import Given
 from logdet.errors import UserError
-from logdet.scoring import Scores, score, status_counts
+from logdet.every_score import EveryScore, every_score
+from logdet.scoring import status_counts
 from logdet.text import command_line
 from logdet.two_samples import Difference, kolmogorov_smirnov
 from service.kinds import AnyModel
+from service.model import Model
 from service.results import OK, OUT_OF_SUPPORT, STATUSES, Decision
 
 
@@ -45,7 +48,9 @@ class Recalibrated:
     difference: Difference
 
 
-def calibrate(root: Path, model: AnyModel, given: Given, share: float) -> Recalibrated:
+def calibrate(
+    root: Path, model: AnyModel, given: Given, share: float, background: Model | None = None
+) -> Recalibrated:
     """Score rows as the service does and publish them as the calibration of the next version.
 
     Args:
@@ -53,17 +58,21 @@ def calibrate(root: Path, model: AnyModel, given: Given, share: float) -> Recali
         model: The bundle, running.
         given: Rows that took no part in training or in the choice of the model.
         share: Of the rows that have a score, to be left out because theirs are the lowest.
+        background: Another flow of the same rows, of a bundle beside it: for a likelihood ratio.
 
     Raises:
         UserError: If they are the rows of the training, or none is in support.
-        BundleError: If the new version cannot be published.
+        BundleError: If the new version cannot be published, or the background is of other rows.
     """
     manifest = model.manifest
-    digest = _digest_of_others(given, manifest)
-    scores = score(model, given.x, None, given.context)
-    values, decision = _that_count(scores, manifest)
-    kept, trimmed = trim(values, share)
     bundle = read_bundle(locate(root, manifest.name, manifest.version))
+    graphs = bundle if background is None else _beside(root, bundle, background.manifest)
+    digest = _digest_of_others(given, manifest)
+    scores = every_score(model, given.x, given.context, background)
+    by_name = _that_count(scores, manifest)
+    values = by_name[manifest.SCORES]
+    decision = model.decide(values)
+    kept, trimmed = trim(values, share)
     counts = np.bincount(scores.status, minlength=len(STATUSES)).tolist()
     source = CalibrationSource(
         created=now(),
@@ -74,7 +83,8 @@ def calibrate(root: Path, model: AnyModel, given: Given, share: float) -> Recali
         rows=dict(zip(STATUSES, counts, strict=True)),
     )
     version = versions(root, manifest.name)[-1] + 1
-    after, contents = recalibrated(bundle, version, values[kept], source, trimmed)
+    left = {name: scores[kept] for name, scores in by_name.items()}
+    after, contents = recalibrated(graphs, version, left, source, trimmed)
     folder = write_bundle(root, after, contents)
     calibration = read_bundle(folder).calibration()
     return Recalibrated(folder, bundle, after, calibration, decision, _difference(values, bundle))
@@ -94,19 +104,19 @@ def _digest_of_others(given: Given, manifest: AnyManifest) -> str:
     return digest
 
 
-def _that_count(scores: Scores, manifest: AnyManifest) -> tuple[NDArray[np.float64], Decision]:
-    """Scores of the rows that have one, -inf among them, and what is decided about these rows."""
+def _beside(root: Path, bundle: Bundle, background: FlowManifest) -> Bundle:
+    return with_background(bundle, read_bundle(locate(root, background.name, background.version)))
+
+
+def _that_count(scores: EveryScore, manifest: AnyManifest) -> dict[str, NDArray[np.float64]]:
+    """By name, the scores of the rows that have them, -inf among them."""
     if not (scores.status == OK).any():
         raise UserError(
             f"expected rows in the support of {manifest.name} to calibrate it with, got "
             f"{len(scores.status):,}: {status_counts(scores.status)}"
         )
     counts = (scores.status == OK) | (scores.status == OUT_OF_SUPPORT)
-    decided = scores.decision
-    about = decided._replace(
-        p_value=decided.p_value[counts], is_anomaly=decided.is_anomaly[counts]
-    )
-    return scores.score[counts].astype(np.float64), about
+    return {name: values[counts].astype(np.float64) for name, values in scores.scores.items()}
 
 
 def _difference(values: NDArray[np.float64], bundle: Bundle) -> Difference:

@@ -20,6 +20,7 @@ COMMANDS = (
     "models",
     "families",
     "score",
+    "evaluate",
     "bound",
     "reconstruct",
     "sample",

@@ -30,6 +30,13 @@ def _reference(ctx: click.Context, param: click.Parameter, value: str) -> Refere
     return Reference(name, int(version) if slash else None)
 
 
+def optional_reference(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> Reference | None:
+    """The callback of an option that names a bundle."""
+    return None if value is None else _reference(ctx, param, value)
+
+
 def _existing(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path:
     if value is not None:
         if not value.is_dir():

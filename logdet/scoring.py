@@ -44,6 +44,8 @@ class Scores:
         status: Shape ``(rows,)``, indices into :data:`STATUSES`.
         decision: p-values and anomalies.
         terms: Of each feature given those before it, nats, by name; empty where not asked for.
+        by: Of a flow, the score that decides, where it was asked for.
+        log_prob: Where another score decides; else None.
     """
 
     called: str
@@ -51,11 +53,14 @@ class Scores:
     status: NDArray[np.uint8]
     decision: Decision
     terms: Mapping[str, NDArray[np.floating]] = field(default_factory=dict)
+    by: str | None = None
+    log_prob: NDArray[np.floating] | None = None
 
     def columns(self) -> dict[str, NDArray[np.generic]]:
         """As columns of a table; ``is_anomaly`` is masked (a null) where the p-value is NaN."""
         p_value, is_anomaly = self.decision.p_value, self.decision.is_anomaly
         return {
+            **({} if self.log_prob is None else {"log_prob": self.log_prob}),
             self.called: self.score,
             "p_value": p_value,
             "is_anomaly": np.ma.masked_array(is_anomaly, np.isnan(p_value)),

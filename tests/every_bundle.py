@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tests.bundles import write_gaussian
 from tests.latents import write_autoencoder, write_vae
+from tests.scored import write_scored
 from tests.variants import write_conditional, write_ordered, write_stepped
 
 
@@ -18,6 +19,7 @@ def write_every(root: Path) -> Path:
     write_conditional(root, "given")
     write_stepped(root, "stepped")
     write_ordered(root, "ordered")
+    write_scored(root, "scored")
     write_vae(root, "vae")
     write_vae(root, "plain", has_depth=False)
     write_autoencoder(root, "auto")

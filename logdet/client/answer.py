@@ -27,8 +27,8 @@ class Answer(Mapping[str, NDArray[Any]]):
 
     Attributes:
         facts: What holds for all rows: ``model``, ``version``, ``density``, and as the operation
-            has them ``seed``, ``threshold``, ``alpha``, ``fdr``, ``calibration``, ``steps``,
-            ``samples``, ``depth``.
+            has them ``seed``, ``threshold``, ``alpha``, ``fdr``, ``by``, ``calibration``,
+            ``steps``, ``samples``, ``depth``.
     """
 
     def __init__(self, columns: Mapping[str, NDArray[Any]], facts: Facts) -> None:

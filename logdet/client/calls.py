@@ -48,7 +48,7 @@ class Call:
     version: int | None = None
     rows: RowsLike = None
     context: RowsLike = None
-    settings: Mapping[str, float | int | None] = field(default_factory=dict)
+    settings: Mapping[str, float | int | str | None] = field(default_factory=dict)
     frame: Kind | None = None
 
     def __post_init__(self) -> None:

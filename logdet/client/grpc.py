@@ -28,7 +28,7 @@ _DENSITIES = ("", "exact", "estimate", "lower_bound", "none")
 _MATRICES = ("rows", "z", "mean", "scale")
 _VECTORS = ("log_prob", "score", "p_value", "log_det")
 _OF_FLOWS = ("log_prob", "log_det")
-_FACTS = ("calibration", "threshold", "alpha", "fdr", "steps", "samples", "seed", "depth")
+_FACTS = ("calibration", "threshold", "alpha", "fdr", "by", "steps", "samples", "seed", "depth")
 # What a status means without our word for it: of grpc itself, or of a proxy.
 _KINDS = {
     grpc.StatusCode.INVALID_ARGUMENT: "invalid_input",
@@ -131,7 +131,7 @@ def _request(asked: Asked) -> tuple[str, bytes]:
     return name, data
 
 
-def _set(request: Any, setting: str, value: float) -> None:  # noqa: ANN401 - a message
+def _set(request: Any, setting: str, value: float | str) -> None:  # noqa: ANN401 - a message
     try:
         setattr(request, setting, value)
     except (TypeError, ValueError) as error:
@@ -194,7 +194,7 @@ def _reply(name: str, data: bytes) -> Reply:
         # No rows leave a vector as empty as a model does that has none.
         if field in known and (is_flow or field not in _OF_FLOWS):
             columns[field] = np.frombuffer(b"".join(getattr(answer, field)), "<f8")
-    if is_flow and "score" in columns:
+    if is_flow and "score" in columns and answer.by in ("", "log_prob"):
         columns["log_prob"] = columns.pop("score")
     if "is_anomaly" in known:
         unknown = np.isnan(columns["p_value"])

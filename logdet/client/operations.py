@@ -84,6 +84,7 @@ class Operations(Documents[DocumentT, CatalogueT], Generic[AnswerT, DocumentT, C
         *,
         alpha: float | None = None,
         fdr: float | None = None,
+        by: str | None = None,
         context: RowsLike | None = None,
         version: int | None = None,
         frame: Kind | None = None,
@@ -96,7 +97,8 @@ class Operations(Documents[DocumentT, CatalogueT], Generic[AnswerT, DocumentT, C
         A row without an answer has NaN, is masked in ``is_anomaly``, and its ``status`` says why.
 
         With ``fdr`` the rows are judged together, in one request however many they are;
-        ``threshold`` and ``alpha`` are None where no row is an anomaly.
+        ``threshold`` and ``alpha`` are None where no row is an anomaly. With ``by`` another score
+        of a flow than log_prob decides, and is there as ``score``.
 
         Args:
             name: Of the model.
@@ -104,6 +106,7 @@ class Operations(Documents[DocumentT, CatalogueT], Generic[AnswerT, DocumentT, C
                 list of dicts, by feature name. None and NaN stand for what is not known.
             alpha: Accepted rate of false alarms, between 0 and 1; the service's own if None.
             fdr: In place of alpha: accepted expected share of false alarms among the anomalies.
+            by: typicality, latent_norm, likelihood_ratio or combined, of those in the manifest.
             context: Of a conditional density: as rows are, one row for all or one for each.
             version: Of the model; the newest if None.
             frame: numpy, pandas, polars or arrow, to be answered by; as rows are if None.
@@ -112,8 +115,34 @@ class Operations(Documents[DocumentT, CatalogueT], Generic[AnswerT, DocumentT, C
         Returns:
             An :class:`~logdet.client.Answer` of these arrays and ``status``, or a frame of them.
         """
-        settings = {"alpha": alpha, "fdr": fdr}
+        settings = {"alpha": alpha, "fdr": fdr, "by": by}
         return self._answer(Call(name, "score", version, rows, context, settings, frame), timeout)
+
+    def scores(
+        self,
+        name: str,
+        rows: RowsLike,
+        *,
+        context: RowsLike | None = None,
+        version: int | None = None,
+        frame: Kind | None = None,
+        timeout: float | None = None,
+    ) -> AnswerT:
+        """Every score of a flow, and its p-value as ``SCORE_p_value``; lower ones are stranger.
+
+        Args:
+            name: Of the model.
+            rows: Array or list, shape ``(rows, features)``, in the manifest's order; or a frame or
+                list of dicts, by feature name. None and NaN stand for what is not known.
+            context: Of a conditional density: as rows are, one row for all or one for each.
+            version: Of the model; the newest if None.
+            frame: numpy, pandas, polars or arrow, to be answered by; as rows are if None.
+            timeout: Seconds of the whole call, every attempt; the client's own if None.
+
+        Returns:
+            An :class:`~logdet.client.Answer` of these arrays and ``status``, or a frame of them.
+        """
+        return self._answer(Call(name, "scores", version, rows, context, {}, frame), timeout)
 
     def encode(  # noqa: PLR0913  one parameter a setting
         self,

@@ -11,7 +11,7 @@ from logdet.client.errors import InvalidInput
 # A pyarrow.Table. pyarrow is imported where it is used: it takes half as long again as the rest.
 Table = Any
 Facts = Mapping[str, Any]
-Settings = Mapping[str, float | int]
+Settings = Mapping[str, float | int | str]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

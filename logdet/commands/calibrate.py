@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from logdet.options import Reference, bundles_option, model_argument, provider_option
+from logdet.options import (
+    Reference,
+    bundles_option,
+    model_argument,
+    optional_reference,
+    provider_option,
+)
 
 if TYPE_CHECKING:
     from exported.calibration import Calibration
@@ -17,6 +23,7 @@ EXAMPLE = """\b
 Examples:
   logdet calibrate pumps --data june.csv
   logdet calibrate pumps/1 --data june.parquet --trim 0.02
+  logdet calibrate pumps --data june.csv --background anything
 """
 # Of scores of one distribution, one file in so many is told to differ.
 DIFFERS_AT = 0.01
@@ -44,12 +51,19 @@ _HEADINGS = (
     metavar="FRACTION",
     help="Leave out this share of the rows, those of the lowest scores.",
 )
+@click.option(
+    "--background",
+    metavar="NAME[/VERSION]",
+    callback=optional_reference,
+    help="Another flow of the same columns, for the score likelihood_ratio.",
+)
 @bundles_option
 @provider_option
 def calibrate(
     model: Reference,
     data: Path,
     trim: float,
+    background: Reference | None,
     bundles: Path,
     provider: Literal["auto", "cpu", "cuda"],
 ) -> None:
@@ -60,15 +74,19 @@ def calibrate(
     that are not finite or have no answer are left out and counted; rows out of support count as
     the least likely. --trim is for rows with anomalies among them: false alarms then are up to
     FRACTION more where there are none.
+
+    Every score that the bundle has is calibrated. --background adds one, likelihood_ratio: the
+    log-density less that of another flow, which is copied into the new version.
     """
     from logdet.beside import read_rows
     from logdet.calibrating import calibrate as calibrate_on
     from logdet.errors import user_errors
-    from logdet.opening import open_model
+    from logdet.opening import open_flow, open_model
 
     with user_errors():
         loaded = open_model(bundles, model, provider, "score")
-        made = calibrate_on(bundles, loaded, read_rows(data, loaded.manifest), trim)
+        other = None if background is None else open_flow(bundles, background, provider)
+        made = calibrate_on(bundles, loaded, read_rows(data, loaded.manifest), trim, other)
     click.echo(_told(made))
     if made.difference.p_value < DIFFERS_AT:
         click.echo(f"logdet: {_warning(made)}", err=True)

@@ -20,6 +20,7 @@ Examples:
   logdet score shuttle rows.csv
   logdet score shuttle rows.parquet -o scored.parquet --alpha 0.001
   logdet score shuttle rows.parquet --fdr 0.1
+  logdet score shuttle rows.csv --by typicality
   zcat rows.csv.gz | logdet score shuttle - -o scored.csv
 """
 MOST_ANOMALOUS = 5
@@ -31,6 +32,7 @@ MOST_ANOMALOUS = 5
 @click.option("-o", "--output", type=click.Path(path_type=Path), help=".csv, .parquet or .npz.")
 @click.option("--alpha", type=float, help="Accepted rate of false alarms; by default 0.01.")
 @click.option("--fdr", type=float, help="In place of alpha: share of false among the anomalies.")
+@click.option("--by", metavar="SCORE", help="Of a flow: decide by another score than log_prob.")
 @click.option("--terms", is_flag=True, help="With -o, also log_prob_FEATURE of each feature.")
 @bundles_option
 @provider_option
@@ -40,6 +42,7 @@ def score(  # noqa: PLR0913  one parameter an option
     output: Path | None,
     alpha: float | None,
     fdr: float | None,
+    by: str | None,
     terms: bool,
     bundles: Path,
     provider: Literal["auto", "cpu", "cuda"],
@@ -59,21 +62,30 @@ def score(  # noqa: PLR0913  one parameter an option
     samples and the seed that it was calibrated at, or the error of reconstruction (deviations)
     with its sign turned.
 
+    With --by the decision is by typicality, latent_norm, likelihood_ratio or combined, of those
+    that the flow has; log_prob is told all the same, and score beside it.
+
     A model that keeps one feature order (maf or nsf_ar with mixing: false) also knows --terms: the
     log-density of each feature given those before it; a row's terms sum to its log_prob.
     """
     from logdet.beside import check_output, read_rows, write_beside
     from logdet.errors import UserError, user_errors
+    from logdet.every_score import score_by
     from logdet.opening import open_model
     from logdet.scoring import score as score_rows
 
     with user_errors():
         if terms and output is None:
             raise UserError("expected -o FILE for the columns of --terms, got no -o")
+        if terms and by is not None:
+            raise UserError("expected --terms or --by, got both")
         check_output(file, output)
         loaded = open_model(bundles, model, provider, "score")
         given = read_rows(file, loaded.manifest)
-        scores = score_rows(loaded, given.x, alpha, given.context, terms, fdr)
+        if by is not None:
+            scores = score_by(loaded, by, given.x, (alpha, fdr), given.context)
+        else:
+            scores = score_rows(loaded, given.x, alpha, given.context, terms, fdr)
         if output is None:
             click.echo(_summary(scores, given.frame, loaded.manifest))
         else:
@@ -88,7 +100,7 @@ def _sentence(scores: Scores, output: Path, manifest: Manifest) -> str:
     anomalies = counted(int(decision.is_anomaly.sum()), "anomaly", "anomalies")
     return (
         f"scored {rows} into {output}: {anomalies} {_rate(decision)}, "
-        f"threshold {_threshold(decision, manifest)}, "
+        f"threshold {_threshold(scores, manifest)}{_by(scores)}, "
         f"by {manifest.name}/{manifest.version}, calibration {decision.calibration}"
     )
 
@@ -100,14 +112,20 @@ def _rate(decision: Decision) -> str:
     return f"at {', '.join(rate for rate in (fdr, alpha) if rate)}"
 
 
-def _threshold(decision: Decision, manifest: Manifest) -> str:
-    if decision.threshold is None:
-        return "none"
-    return f"{decision.threshold:.4f} {_unit(manifest)}"
+def _by(scores: Scores) -> str:
+    return "" if scores.by is None else f" of {scores.by}"
 
 
-def _unit(manifest: Manifest) -> str:
-    return "deviations" if manifest.density == "none" else "nats"
+def _threshold(scores: Scores, manifest: Manifest) -> str:
+    threshold = scores.decision.threshold
+    return "none" if threshold is None else f"{threshold:.4f}{_unit(scores, manifest)}"
+
+
+def _unit(scores: Scores, manifest: Manifest) -> str:
+    """Behind a number; a squared norm and a sum of logarithms have none."""
+    if scores.by in ("latent_norm", "combined"):
+        return ""
+    return " deviations" if manifest.density == "none" else " nats"
 
 
 def _summary(scores: Scores, frame: Frame, manifest: Manifest) -> str:
@@ -117,16 +135,16 @@ def _summary(scores: Scores, frame: Frame, manifest: Manifest) -> str:
     from logdet.text import aligned
 
     ok = scores.score[scores.status == 0]
-    decision, unit = scores.decision, _unit(manifest)
-    mean = f"{ok.mean(dtype=np.float64):.4f} {unit}" if len(ok) else "none, as no row is ok"
+    decision, unit = scores.decision, _unit(scores, manifest)
+    mean = f"{ok.mean(dtype=np.float64):.4f}{unit}" if len(ok) else "none, as no row is ok"
     facts = [
         ("model", f"{manifest.name}/{manifest.version}"),
         ("rows", f"{len(scores.score):,}"),
         ("status", status_counts(scores.status)),
-        (f"mean {scores.called}", mean),
+        (f"mean {scores.by or scores.called}", mean),
         ("anomalies", f"{decision.is_anomaly.sum():,} {_rate(decision)}"),
         ("calibration", decision.calibration),
-        ("threshold", _threshold(decision, manifest)),
+        ("threshold", _threshold(scores, manifest)),
     ]
     worst = lowest(scores.score, MOST_ANOMALOUS)
     words = status_names(scores.status)

@@ -16,6 +16,7 @@ from service.grpc.pool import Message, message
 from service.grpc.tensors import as_doubles, doubles
 from service.operations.call import RATES, Answer, Call
 from service.operations.kinds import operation_of
+from service.operations.scores import BY
 from service.operations.spec import Operation
 from service.rows import listed
 from service.served_kinds import AnyServed
@@ -28,7 +29,7 @@ METHODS: Mapping[str, str] = {
     "Decode": "decode",
     "Sample": "sample",
 }
-_SETTINGS = ("steps", "depth", "seed", *RATES, "temperature")
+_SETTINGS = ("steps", "depth", "seed", *RATES, BY, "temperature")
 _MATRICES = ("rows", "z", "mean", "scale")
 _VECTORS = ("log_prob", "score", "p_value", "log_det")
 
@@ -153,7 +154,8 @@ def _write(response: Message, found: Answer) -> None:
     response.status.extend(found.status.tolist())
     for name, column in found.columns.items():
         # What the p-values are of has one name here, whatever the kind of model.
-        place = "score" if name == "log_prob" and "score" in places else name
+        is_first = name == "log_prob" and "score" in places and "score" not in found.columns
+        place = "score" if is_first else name
         if place in _MATRICES:
             rows, columns = column.shape
             matrix = _class("Matrix")(rows=rows, columns=columns, values=as_doubles(column))

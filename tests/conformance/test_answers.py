@@ -252,7 +252,7 @@ def test_the_version_may_be_named(api: httpx.Client) -> None:
 
 def test_the_catalogue_lists_what_serves_and_not_what_was_refused(api: httpx.Client) -> None:
     models = {m["name"]: m for m in api.get("/v1/models").json()["models"]}
-    flows = {"gauss", "given", "ordered", "scorer", "stepped"}
+    flows = {"gauss", "given", "ordered", "scored", "scorer", "stepped"}
     assert set(models) == flows | {"auto", "plain", "vae"}
     assert models["gauss"]["versions"] == [1, 2]
     assert models["gauss"]["features"] == models["given"]["features"] == list(NAMES)

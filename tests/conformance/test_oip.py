@@ -18,7 +18,7 @@ from tests.bundles import exact, ordinary_rows
 from tests.variants import contexts, exact_given, rows_given
 
 INFER = "/v2/models/gauss/infer"
-MODELS = ("auto", "gauss", "given", "ordered", "plain", "scorer", "stepped", "vae")
+MODELS = ("auto", "gauss", "given", "ordered", "plain", "scored", "scorer", "stepped", "vae")
 
 
 @pytest.fixture(scope="module")

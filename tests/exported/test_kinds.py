@@ -233,6 +233,16 @@ def test_a_changed_byte_of_a_vae_is_refused(
         read_bundle(folder)
 
 
+@pytest.mark.parametrize("kind", ["vae", "autoencoder"])
+def test_only_a_flow_has_scores_beside_the_first(
+    kind: str, request: pytest.FixtureRequest
+) -> None:
+    document = request.getfixturevalue(kind)
+    document["calibration"]["scores"] = {"latent_norm": {}}
+    with pytest.raises(BundleInvalidError, match="only a flow has scores beside the first"):
+        parse(document)
+
+
 def test_scores_of_a_vae_are_not_called_log_prob(
     vae: Document, contents: dict[str, bytes]
 ) -> None:

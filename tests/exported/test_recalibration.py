@@ -26,7 +26,7 @@ def test_only_the_version_and_the_calibration_change(folder: Path) -> None:
     before = read_bundle(folder)
     scores = np.array([2.0, -np.inf, 1.0, 4.0])
     _, trimmed = trim(np.append(scores, -np.inf), 0.2)
-    manifest, contents = recalibrated(before, 4, scores, SOURCE, trimmed)
+    manifest, contents = recalibrated(before, 4, {"log_prob": scores}, SOURCE, trimmed)
     after = read_bundle(write_bundle(folder.parent.parent, manifest, contents))
     np.testing.assert_array_equal(after.calibration().scores, [-np.inf, 1.0, 2.0, 4.0])
     summary = after.manifest.calibration
@@ -42,7 +42,7 @@ def test_only_the_version_and_the_calibration_change(folder: Path) -> None:
 
 def test_scores_of_which_none_is_in_support_are_refused(folder: Path) -> None:
     with pytest.raises(ValueError, match="expected calibration rows in support, got none"):
-        recalibrated(read_bundle(folder), 4, np.array([-np.inf]), SOURCE)
+        recalibrated(read_bundle(folder), 4, {"log_prob": np.array([-np.inf])}, SOURCE)
 
 
 def test_a_manifest_that_says_nothing_of_a_source_is_of_training(folder: Path) -> None:

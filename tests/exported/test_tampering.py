@@ -152,6 +152,16 @@ def test_a_manifest_that_is_no_object_is_refused(folder: Path, content: bytes) -
         read_bundle(folder)
 
 
+def as_background(manifest: dict, graph: dict) -> dict:
+    """What changes in a manifest whose background is a copy of a graph."""
+    graph = graph | {"artifact": graph["artifact"] | {"file": "background.onnx"}}
+    return {
+        "graphs": manifest["graphs"] | {"background": graph},
+        "background": {"name": "other", "version": 1},
+        "calibration": manifest["calibration"] | {"scores": {"likelihood_ratio": {}}},
+    }
+
+
 REFUSED_CONTENTS: dict[str, tuple[Tamper, str]] = {
     "unknown key": (lambda m: m.update(licence="free"), "licence: Extra inputs"),
     "unknown key below": (
@@ -187,6 +197,30 @@ REFUSED_CONTENTS: dict[str, tuple[Tamper, str]] = {
     "a base of another size": (
         lambda m: m["base"].update(draws_per_row=7),
         "expected a base of 2 latent features, got 7",
+    ),
+    "a score that is not known": (
+        lambda m: m["calibration"].update(scores={"other": {}}),
+        r"calibration\.scores\.other",
+    ),
+    "typicality without a reference": (
+        lambda m: m["calibration"].update(scores={"typicality": {}}),
+        "expected a reference exactly where typicality or combined is a score",
+    ),
+    "a reference of no score": (
+        lambda m: m["calibration"].update(reference={"rows": 9, "mean_log_prob": -1.0}),
+        "expected a reference exactly where typicality or combined is a score",
+    ),
+    "a ratio to no background": (
+        lambda m: m["calibration"].update(scores={"likelihood_ratio": {}}),
+        "expected the score 'likelihood_ratio', a graph 'background' and where that is from",
+    ),
+    "a background that is not there": (
+        lambda m: m.update(background={"name": "other", "version": 1}),
+        "expected the score 'likelihood_ratio', a graph 'background' and where that is from",
+    ),
+    "a background of latents": (
+        lambda m: m.update(as_background(m, m["graphs"]["decode"])),
+        "graph 'background' needs rows of this flow and a log_prob",
     ),
     "no features": (lambda m: m.update(features=[]), "features: Tuple should have at least 1"),
     "a name with a dot": (lambda m: m.update(name="a.b"), "name: String should match pattern"),

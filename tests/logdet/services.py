@@ -9,6 +9,7 @@ from pathlib import Path
 from tests.bundles import write_gaussian
 from tests.engines import Running, embedded
 from tests.latents import write_autoencoder, write_vae
+from tests.scored import write_scored
 from tests.variants import write_conditional, write_ordered, write_stepped
 
 
@@ -20,6 +21,7 @@ def each_kind(root: Path) -> Iterator[Running]:
     write_conditional(root, "given")
     write_stepped(root, "stepped")
     write_ordered(root, "ordered")
+    write_scored(root)
     write_vae(root, "vae")
     write_autoencoder(root, "auto")
     with embedded(root) as running:

@@ -41,6 +41,8 @@ CALLS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "log_prob given one": ("given", "log_prob", {"rows": X, "context": GIVEN[:1]}),
     "feature_log_prob": ("ordered", "feature_log_prob", {"rows": X}),
     "score": ("gauss", "score", {"rows": X}),
+    "score by another": ("scored", "score", {"rows": X, "by": "combined"}),
+    "scores": ("scored", "scores", {"rows": X}),
     "score at alpha": ("gauss", "score", {"rows": X, "alpha": 0.05}),
     "score at an fdr": ("gauss", "score", {"rows": X, "fdr": 0.2}),
     "score at an fdr that finds nothing": ("gauss", "score", {"rows": X[6:9], "fdr": 0.002}),

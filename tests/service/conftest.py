@@ -10,6 +10,7 @@ from service.model import Model
 from service.runtime import Runtime
 from tests.bundles import write_gaussian
 from tests.latents import write_autoencoder, write_vae
+from tests.scored import write_scored
 from tests.variants import write_ordered
 
 
@@ -18,6 +19,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("bundles")
     write_gaussian(root)
     write_ordered(root)
+    write_scored(root)
     write_vae(root)
     write_autoencoder(root)
     return root

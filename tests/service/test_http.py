@@ -67,13 +67,14 @@ def test_the_document_says_which_fields_may_be_null(core: Core) -> None:
     schemas = ask(build_app(core), "GET", "/openapi.json").json()["components"]["schemas"]
     fields = schemas["SampleBody"]["properties"] | schemas["ScoreBody"]["properties"]
     nullable = {name for name, field in fields.items() if field.get("nullable")}
-    assert nullable == {"alpha", "fdr", "seed", "temperature", "context", "steps"}
+    assert nullable == {"alpha", "fdr", "by", "seed", "temperature", "context", "steps"}
     assert fields["alpha"]["exclusiveMinimum"] is True
     assert fields["fdr"]["exclusiveMaximum"] is True
 
 
+OTHERS = {"feature_log_prob": "ordered", "scores": "scored"}
 CASES = [
-    ("ordered" if operation == "feature_log_prob" else name, operation)
+    (OTHERS.get(operation, name), operation)
     for name, kind in zip(("gauss", "vae", "auto"), KINDS.values(), strict=True)
     for operation in kind.requests
 ]

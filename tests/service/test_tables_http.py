@@ -21,6 +21,7 @@ from service.core import Core
 from service.http.app import App, build_app
 from service.results import STATUSES
 from tests.bundles import NAMES, ordinary_rows
+from tests.scored import NAMED
 from tests.service.test_http import ask
 from tests.tables import ARROW, CSV, arrow_bytes, csv_bytes, read_arrow, read_csv
 from tests.variants import CONTEXT, contexts, rows_given, write_conditional
@@ -132,6 +133,9 @@ def test_a_decision_that_cannot_be_made_is_a_null_and_the_status_a_word(app: App
 OUTPUTS = {
     "gauss/decode": ["pressure", "flow", "count", "site", "log_prob"],
     "ordered/feature_log_prob": ["log_prob", *(f"log_prob_{name}" for name in NAMES)],
+    "scored/scores": [name + end for name in NAMED for end in ("", "_p_value")],
+    "scored/score?by=combined": ["log_prob", "score", "p_value", "is_anomaly"],
+    "scored/score?by=log_prob": ["log_prob", "p_value", "is_anomaly"],
     "vae/encode": ["mean_z0", "mean_z1", "scale_z0", "scale_z1", "z0", "z1"],
     "vae/reconstruct": [*(f"reconstructed_{name}" for name in NAMES), "error"],
     "auto/reconstruct": [*(f"reconstructed_{name}" for name in NAMES), "error"],
@@ -420,7 +424,7 @@ def test_digits_that_are_a_double_are_taken(app: App, digits: str) -> None:
 
 
 QUERIES: dict[str, tuple[str, list[str]]] = {
-    "unknown": ("gauss/score?colour=1", ["'colour'", "alpha, fdr, steps"]),
+    "unknown": ("gauss/score?colour=1", ["'colour'", "alpha, by, fdr, steps"]),
     "of another operation": ("gauss/log_prob?alpha=0.1", ["'alpha'", "steps"]),
     "twice": ("gauss/score?alpha=0.1&alpha=0.2", ["'alpha' once"]),
     "text": ("gauss/score?alpha=often", ["'alpha'", "'often'"]),

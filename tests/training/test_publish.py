@@ -203,6 +203,36 @@ def test_a_decode_graph_of_another_density_is_not_published(
     assert not list(tmp_path.rglob("manifest.json"))
 
 
+def test_every_score_is_calibrated_with_validation_rows_as_its_reference(made: Made) -> None:
+    """By float64 torch; what the graphs give is within their own error of it."""
+    prepared, bundle = made.run.prepared, made.bundle
+    base, scorer = bundle.manifest.base, bundle.scorer()
+    assert scorer.reference is not None
+    density = full_flow(flow_of(made.run), prepared)
+    parts = {}
+    for part in ("validation", "calibration"):
+        rows = prepared.modelled(getattr(prepared.split, part).rows)
+        with torch.no_grad():
+            z, log_det = density.bijection.encode(rows)
+        parts[part] = (density.base.log_prob(z) + log_det).detach().numpy(), z.numpy()
+    nats, z = parts["validation"]
+    assert scorer.reference.mean_log_prob == pytest.approx(nats.mean(), abs=1e-4)
+    np.testing.assert_allclose(scorer.reference.scores["log_prob"], np.sort(nats), atol=1e-3)
+    assert bundle.manifest.calibration.reference.rows == len(nats)  # type: ignore[union-attr]
+    nats, z = parts["calibration"]
+    norm = 2.0 * base_log_prob(base, z) + z.shape[1] * np.log(2.0 * np.pi)
+    expected = {
+        "log_prob": nats,
+        "typicality": -np.abs(nats - parts["validation"][0].mean()),
+        "latent_norm": norm,
+    }
+    found = bundle.calibrations()
+    assert list(found) == ["log_prob", "typicality", "latent_norm", "combined"]
+    for name, scores in expected.items():
+        np.testing.assert_allclose(found[name].scores, np.sort(scores), rtol=1e-3, atol=1e-3)
+    assert "scores" in bundle.manifest.operations
+
+
 def test_rows_out_of_support_are_counted_and_calibrate_as_impossible(tmp_path: Path) -> None:
     """A column constant in training that varies in a few held-out rows."""
     whole = _single()
@@ -225,3 +255,6 @@ def test_rows_out_of_support_are_counted_and_calibrate_as_impossible(tmp_path: P
     scores = read_bundle(published.folder).calibration().scores
     assert scores[0] == -np.inf
     assert np.isfinite(scores[1:]).all()
+    for calibration in read_bundle(published.folder).calibrations().values():
+        assert calibration.scores[0] == -np.inf
+        assert np.isfinite(calibration.scores[1:]).all()
