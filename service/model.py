@@ -40,9 +40,12 @@ class Model(Loaded[FlowManifest]):
 
     Attributes:
         conditioning: What it is given beside the rows.
+        usual_terms: Shape ``(features,)``, nats: median of each feature's term over the golden
+            rows, which are drawn from the model; no features where it has no terms.
     """
 
     conditioning: Conditioning
+    usual_terms: Floats
 
     @classmethod
     def load(cls, folder: Path, runtime: Runtime) -> Model:
@@ -58,8 +61,8 @@ class Model(Loaded[FlowManifest]):
     def of(cls, manifest: FlowManifest, bundle: Bundle, runtime: Runtime) -> Self:
         """See :meth:`Loaded.of`."""
         plain = Loaded.of(manifest, bundle, runtime)
-        given = Conditioning.of(manifest)
-        return cls(manifest, plain.calibration, plain.rules, plain.graphs, plain.provider, given)
+        parts = plain.calibration, plain.rules, plain.graphs, plain.provider
+        return cls(manifest, *parts, Conditioning.of(manifest), _usual_terms(bundle))
 
     def evaluate(
         self, x: Floats, context: Floats | None = None, steps: int | None = None
@@ -194,6 +197,13 @@ class Model(Loaded[FlowManifest]):
         outside = np.any((x < low) | (x > high), axis=1)
         status = np.where(outside, OUT_OF_SUPPORT, OK)
         return np.where(_finite(x), status, NOT_CONVERGED)
+
+
+def _usual_terms(bundle: Bundle) -> Floats:
+    if "feature_log_prob" not in bundle.manifest.operations:
+        return np.empty(0)
+    terms = bundle.golden()["feature_log_prob.out.feature_log_prob"]
+    return np.asarray(np.median(terms.astype(np.float64), axis=0))
 
 
 def _finite(values: Floats) -> NDArray[np.bool_]:

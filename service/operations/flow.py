@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from functools import lru_cache
 from typing import Any
 
+from numpy.typing import NDArray
+
 from service.choice import DEFAULT, Choice, choose_steps
 from service.errors import invalid
-from service.operations.call import RATES, Answer, Call, decided, rates
+from service.explainer import NOTHING
+from service.operations.call import RATES, Answer, Call, Told, decided, rates
+from service.operations.reasons import SETTINGS as REASONS
+from service.operations.reasons import reasons, wanted
 from service.operations.spec import ROWS, Operation, Output
+from service.results import Evaluated, Scored
 from service.served_flow import ServedFlow
 
 Handler = Callable[[ServedFlow, Call], Coroutine[Any, Any, Answer]]
 
 LOG_PROB = Output("log_prob")
 DECISION = (Output("p_value", datatype="FP64"), Output("is_anomaly", datatype="BOOL"))
+# Where a call asks for them.
+REASONED = (
+    Output("contribution", "features", asked_by="explain"),
+    Output("nearest", "features", None, asked_by="nearest"),
+    Output("log_prob_nearest", asked_by="nearest"),
+    Output("change", "features", asked_by="nearest"),
+)
 DECIDED = tuple(output.name for output in DECISION)
 Z = Output("z", "latents")
 LOG_DET = Output("log_det")
@@ -36,8 +49,7 @@ async def feature_log_prob(served: ServedFlow, call: Call) -> Answer:
 
 async def score(served: ServedFlow, call: Call) -> Answer:
     """Rows to decisions."""
-    scored = await served.score(call.given(), choice=_choice(call), **rates(call))
-    columns, told = decided(scored)
+    _, scored, columns, told = await _judged(served, call)
     return Answer({"log_prob": scored.score, **columns}, scored.status, told)
 
 
@@ -65,14 +77,26 @@ async def evaluate(served: ServedFlow, call: Call) -> Answer:
     """Rows to all that one run tells of them, or to the columns wanted."""
     wanted = _EVERYTHING if call.outputs is None else call.outputs
     x, choice, method = call.given(), _choice(call), method_of(wanted)
-    if method == "score":
-        out, scored = await served.judge(x, choice=choice, **rates(call))
-        columns, told = decided(scored)
+    if method == "score" or any(call.settings.get(name) for name in REASONS):
+        out, _, columns, told = await _judged(served, call)
     else:
         run = served.encode if method == "encode" else served.log_prob
         out, columns, told = await run(x, choice), {}, {}
     found = {"log_prob": out.log_prob, "z": out.z, "log_det": out.log_det, **columns}
     return Answer({k: v for k, v in found.items() if k in wanted}, out.status, told)
+
+
+async def _judged(
+    served: ServedFlow, call: Call
+) -> tuple[Evaluated, Scored, Mapping[str, NDArray[Any]], Told]:
+    """What one run tells of rows, their score, and the columns that are about the score."""
+    asked = wanted(served, call)
+    out, scored = await served.judge(call.given(), choice=_choice(call), **rates(call))
+    columns, told = decided(scored)
+    if asked == NOTHING:
+        return out, scored, columns, told
+    more, also = await reasons(served, call, asked, out, scored)
+    return out, scored, {**columns, **more}, {**told, **also}
 
 
 @lru_cache(1024)
@@ -133,13 +157,13 @@ def _operation(
 
 
 _EVERYTHING = frozenset({output.name for output in (LOG_PROB, Z, LOG_DET, *DECISION)})
-EVALUATE = _operation(evaluate, (LOG_PROB, Z, LOG_DET, *DECISION), RATES)
+EVALUATE = _operation(evaluate, (LOG_PROB, Z, LOG_DET, *DECISION, *REASONED), (*RATES, *REASONS))
 OPERATIONS = {
     operation.name: operation
     for operation in (
         _operation(log_prob, (LOG_PROB,)),
         _operation(feature_log_prob, (LOG_PROB, Output("feature_log_prob", "features"))),
-        _operation(score, (LOG_PROB, *DECISION), RATES),
+        _operation(score, (LOG_PROB, *DECISION, *REASONED), (*RATES, *REASONS)),
         _operation(encode, (Z, LOG_DET)),
         _operation(decode, MADE, takes="latents"),
         _operation(sample, MADE, ("n", "seed", "temperature"), "count"),
