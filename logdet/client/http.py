@@ -14,7 +14,7 @@ import httpx
 
 from logdet.client.connection import refusals
 from logdet.client.errors import InvalidInput, ServiceFailed, refused, seconds
-from logdet.client.wire import Asked, Document, Question, Reply, Table
+from logdet.client.wire import Asked, Document, Question, Reply, Settings, Table
 
 ARROW = "application/vnd.apache.arrow.stream"
 JSON = "application/json"
@@ -101,7 +101,7 @@ def _request(
     if within_s is not None:
         headers[TIMEOUT_HEADER] = f"{max(within_s, 0.001):.3f}"
     body: bytes | None = None
-    settings: Mapping[str, float | int] = {}
+    settings: Settings = {}
     if isinstance(asked, Question):
         headers["accept"], settings = ARROW, asked.settings
         body = _stream(_merged(asked))

@@ -29,7 +29,7 @@ REASONED = (
     Output("log_prob_nearest", asked_by="nearest"),
     Output("change", "features", asked_by="nearest"),
 )
-DECIDED = tuple(output.name for output in DECISION)
+OF_SCORES = tuple(output.name for output in (*DECISION, *REASONED))
 Z = Output("z", "latents")
 LOG_DET = Output("log_det")
 MADE = (Output(ROWS, "features", None), Output("log_prob", datatype="FP64"))
@@ -77,7 +77,7 @@ async def evaluate(served: ServedFlow, call: Call) -> Answer:
     """Rows to all that one run tells of them, or to the columns wanted."""
     wanted = _EVERYTHING if call.outputs is None else call.outputs
     x, choice, method = call.given(), _choice(call), method_of(wanted)
-    if method == "score" or any(call.settings.get(name) for name in REASONS):
+    if method == "score":
         out, _, columns, told = await _judged(served, call)
     else:
         run = served.encode if method == "encode" else served.log_prob
@@ -102,7 +102,7 @@ async def _judged(
 @lru_cache(1024)
 def method_of(wanted: frozenset[str]) -> str:
     """The operation that gives the columns wanted, beside what one run tells anyway."""
-    if any(name in wanted for name in DECIDED):
+    if any(name in wanted for name in OF_SCORES):
         return "score"
     latents = any(output.name in wanted for output in (Z, LOG_DET))
     return "encode" if latents and "log_prob" not in wanted else "log_prob"

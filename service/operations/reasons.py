@@ -27,7 +27,7 @@ def wanted(served: ServedFlow, call: Call) -> Wanted:
     """
     if not call.settings:
         return NOTHING
-    explain, nearest = (_word(call, name) for name in SETTINGS)
+    explain, nearest = (_word(call.settings, name) for name in SETTINGS)
     if not isinstance(nearest, bool):
         raise invalid(f"expected 'nearest' to be true or false, got {shown(nearest)}")
     if not isinstance(explain, bool | str):
@@ -35,6 +35,11 @@ def wanted(served: ServedFlow, call: Call) -> Wanted:
             f"expected 'explain' to be true, false or the name of a method, got {shown(explain)}"
         )
     return served.explainer.wanted(explain, nearest, len(call.given()))
+
+
+def asked_for(settings: Mapping[str, object]) -> frozenset[str]:
+    """Which of :data:`SETTINGS` are given, and not as false."""
+    return frozenset(name for name in SETTINGS if _word(settings, name) is not False)
 
 
 async def reasons(
@@ -56,9 +61,9 @@ async def reasons(
     return columns, told
 
 
-def _word(call: Call, name: str) -> object:
+def _word(settings: Mapping[str, object], name: str) -> object:
     """A setting; a truth value that could only travel as text is one."""
-    value = call.settings.get(name)
+    value = settings.get(name)
     if value is None:
         return False
     return _WORDS.get(value, value) if isinstance(value, str) else value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -79,10 +79,10 @@ class Operation:
         is_drawn = self.by_place == "always" or (self.by_place == "seeded" and is_seeded)
         return is_drawn or call.settings.get("fdr") is not None
 
-    def takes_long(self, call: Call) -> bool:
+    def takes_long(self, settings: Mapping[str, object]) -> bool:
         """Whether a small request asks for much work."""
         more = {output.asked_by for output in self.outputs if output.asked_by is not None}
-        return self.is_long or any(call.settings.get(name) for name in more)
+        return self.is_long or any(settings.get(name) for name in more)
 
     def ask(self, served: AnyServed, call: Call) -> Coroutine[Any, Any, Answer]:
         """What a model of the kind answers.
