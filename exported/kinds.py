@@ -26,6 +26,8 @@ ObservationNoise = Annotated[
 Likelihood = Literal["bernoulli", "gaussian", "student_t", "discretised_logistic"]
 # The graph of a flow that is asked by nobody but the service itself: log_prob in float64.
 REFERENCE_GRAPH = "log_prob_float64"
+# The graph of a flow that explanations may use: the gradient of log_prob by the row.
+GRADIENT_GRAPH = "gradient"
 # Only densities of flows can be given something beside the row.
 NoContext = Annotated[tuple[Feature, ...], Field(max_length=0)]
 
@@ -66,6 +68,21 @@ class FlowManifest(Manifest):
         expected = {(t.name, "FP64", t.shape) for t in graph.outputs}
         if {(t.name, t.datatype, t.shape) for t in reference.outputs} != expected:
             raise ValueError(f"graph {REFERENCE_GRAPH!r} needs log_prob's outputs, as FP64")
+        return self
+
+    @model_validator(mode="after")
+    def _gradient_fits(self) -> Self:
+        graph, gradient = self.graphs.get("log_prob"), self.graphs.get(GRADIENT_GRAPH)
+        if gradient is None:
+            return self
+        if graph is None or (graph.inputs, graph.options) != (gradient.inputs, gradient.options):
+            raise ValueError(f"graph {GRADIENT_GRAPH!r} needs the inputs of graph 'log_prob'")
+        outputs = [(t.name, t.datatype, t.shape) for t in gradient.outputs]
+        if outputs != [(GRADIENT_GRAPH, "FP32", (-1, len(self.features)))]:
+            raise ValueError(
+                f"graph {GRADIENT_GRAPH!r} needs one output {GRADIENT_GRAPH!r}, FP32, as wide as "
+                "the row"
+            )
         return self
 
     def defaults(self) -> dict[Option, int]:

@@ -15,7 +15,7 @@ from service.jobs import Arrays
 from service.kinds import AnyModel
 from service.model import Model
 from service.nearest import nearest
-from service.reasons import Method, Rows, best_method, explain, listed, methods_of
+from service.reasons import Method, Rows, explain, listed, methods_of
 from service.results import Floats
 from service.ways import Ask, Steps, given_with, runs_of
 
@@ -178,11 +178,9 @@ def expect_flow(model: AnyModel) -> Model:
 
 
 def _method(model: Model, asked: str | None) -> Method:
-    if asked is None:
-        return best_method(model.manifest)
     known = methods_of(model.manifest)
     for method in known:
-        if method == asked:
+        if asked in (None, method):
             return method
     raise UserError(
         f"expected --method to be one of {listed(known)}, which {model.manifest.name} has, "

@@ -16,7 +16,6 @@ from service.reasons import (
     Method,
     Reasons,
     Rows,
-    best_method,
     check_rows,
     explain,
     listed,
@@ -75,7 +74,7 @@ class Explainer:
             )
         if not explain:
             return Wanted(None, nearest)
-        method = best_method(manifest) if explain is True else _method(self._model, explain)
+        method = methods_of(manifest)[0] if explain is True else _method(self._model, explain)
         check_rows(self._model, rows, method, self._work.config.limit_rows)
         return Wanted(method, nearest)
 

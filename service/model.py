@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from exported.base import base_log_prob, base_noise, in_base_support
 from exported.bundle import Bundle, read_bundle
-from exported.kinds import FlowManifest, expect_flow
+from exported.kinds import GRADIENT_GRAPH, FlowManifest, expect_flow
 from service.choice import choose_steps
 from service.context import Conditioning
 from service.loaded import Loaded
@@ -24,6 +24,7 @@ from service.results import (
     NOT_CONVERGED,
     OK,
     OUT_OF_SUPPORT,
+    Codes,
     Decoded,
     Evaluated,
     Explained,
@@ -110,6 +111,22 @@ class Model(Loaded[FlowManifest]):
         terms = self._run("feature_log_prob", inputs, steps)["feature_log_prob"]
         status = settle(whole.status, terms)
         return Explained(mask_score(whole.log_prob, status), mask(terms, status), status)
+
+    def gradient(
+        self, x: Floats, context: Floats | None = None, steps: int | None = None
+    ) -> tuple[Floats, Codes]:
+        """Gradient of the log-density of rows and their status, of a model with that graph.
+
+        The gradient has shape ``(rows, features)``, nats per deviation of a feature; NaN where the
+        status is not ok. Arguments and errors are those of :meth:`evaluate`.
+        """
+        context = self.conditioning.spread(context, len(x))
+        before = self.conditioning.judge(self.rules.judge(x), context)
+        inputs = {"x": self.rules.runnable(x, before)}
+        inputs |= self.conditioning.inputs(before, context)
+        gradient = self._run(GRADIENT_GRAPH, inputs, steps)[GRADIENT_GRAPH]
+        status = settle(before, gradient)
+        return mask(gradient, status), status
 
     def decode(
         self, z: Floats, context: Floats | None = None, steps: int | None = None

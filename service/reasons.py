@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from exported.kinds import FlowManifest
+from exported.kinds import GRADIENT_GRAPH, FlowManifest
 from service.errors import ErrorKind, ServiceError
 from service.jobs import Array
 from service.model import Model
 from service.results import OK, OUT_OF_SUPPORT, Codes, Floats
 from service.ways import Ask, Steps, given_with
 
-Method = Literal["conditional", "leave_one_out"]
-
-# The operation that a model needs for a method, best method first.
-NEEDED: Mapping[Method, str] = {"conditional": "feature_log_prob", "leave_one_out": "log_prob"}
+Method = Literal["conditional", "leave_one_out", "gradient"]
 
 
 class Rows(NamedTuple):
@@ -50,8 +47,9 @@ class Reasons(NamedTuple):
 
     Attributes:
         method: By which it was found.
-        contribution: Shape ``(rows, features)``, nats. Of a row out of support -inf for each value
-            that is impossible by itself, 0 for the others; NaN where there is no answer.
+        contribution: Shape ``(rows, features)``, nats; of ``gradient`` nats per deviation. Of a
+            row out of support -inf for each value that is impossible by itself, 0 for the others;
+            NaN where there is no answer.
         baseline: Of ``conditional``: what is usual, which with a row's contributions makes its
             log-density; None of other methods.
     """
@@ -61,14 +59,14 @@ class Reasons(NamedTuple):
     baseline: float | None = None
 
 
-def best_method(manifest: FlowManifest) -> Method:
-    """The method by which a model's rows are explained where nobody chooses."""
-    return next(method for method, needed in NEEDED.items() if needed in manifest.operations)
-
-
 def methods_of(manifest: FlowManifest) -> tuple[Method, ...]:
     """The methods that a model has, best first."""
-    return tuple(method for method, needed in NEEDED.items() if needed in manifest.operations)
+    has: Mapping[Method, bool] = {
+        "conditional": "feature_log_prob" in manifest.operations,
+        "leave_one_out": True,
+        "gradient": GRADIENT_GRAPH in manifest.graphs,
+    }
+    return tuple(method for method, is_there in has.items() if is_there)
 
 
 def varied(model: Model) -> int:
@@ -104,7 +102,7 @@ def explain(model: Model, rows: Rows, method: Method) -> Steps[Reasons]:
     ok = np.flatnonzero(rows.status == OK)
     contribution = _unexplained(model, rows)
     if len(ok):
-        by = {"conditional": _conditional, "leave_one_out": _leave_one_out}[method]
+        by = _BY[method]
         contribution[ok] = yield from by(model, rows.only(ok))
     is_conditional = method == "conditional"
     baseline = float(model.usual_terms.sum()) if is_conditional else None
@@ -145,6 +143,18 @@ def _leave_one_out(model: Model, rows: Rows) -> Steps[Floats]:
     change = rows.log_prob[row] - log_prob
     contribution[row, feature] = np.where(status == OK, change, np.nan)
     return contribution
+
+
+def _gradient(model: Model, rows: Rows) -> Steps[Floats]:
+    out = yield Ask("gradient", len(rows.x), given_with(rows.x, rows.context))
+    return out[0]
+
+
+_BY: Mapping[Method, Callable[[Model, Rows], Steps[Floats]]] = {
+    "conditional": _conditional,
+    "leave_one_out": _leave_one_out,
+    "gradient": _gradient,
+}
 
 
 def listed(methods: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from exported.kinds import FlowManifest
+from exported.kinds import GRADIENT_GRAPH, FlowManifest
 from service.challenger import Challenger
 from service.choice import DEFAULT, Choice, calibrated_steps, choose_steps
 from service.comparisons import Tally
@@ -39,6 +39,7 @@ class Lanes:
         emit: Lane of :meth:`Model.emit`.
         terms: Lane of :meth:`Model.explain`.
         varied: Lane of :meth:`Model.evaluate` for rows that others are held against.
+        gradient: Lane of :meth:`Model.gradient`.
     """
 
     evaluate: Lane
@@ -46,6 +47,7 @@ class Lanes:
     emit: Lane
     terms: Lane
     varied: Lane
+    gradient: Lane
 
     @classmethod
     def of(cls, model: Model, metrics: ModelMetrics, steps: int | None) -> Lanes:
@@ -62,6 +64,7 @@ class Lanes:
             emit=lane(runs["emit"], "sample", "decode"),
             terms=lane(runs["terms"], "feature_log_prob", "feature_log_prob"),
             varied=lane(runs["varied"], "explain", "log_prob"),
+            gradient=lane(runs["gradient"], "explain", GRADIENT_GRAPH),
         )
 
     def by_way(self) -> Mapping[Way, Lane]:
@@ -71,6 +74,7 @@ class Lanes:
             "emit": self.emit,
             "terms": self.terms,
             "varied": self.varied,
+            "gradient": self.gradient,
         }
 
 

@@ -16,7 +16,7 @@ from service.served import beside, taken
 
 T = TypeVar("T")
 # Each gives the arrays of a method of the model, the status last.
-Way = Literal["evaluate", "decode", "emit", "terms", "varied"]
+Way = Literal["evaluate", "decode", "emit", "terms", "varied", "gradient"]
 
 
 class Ask(NamedTuple):
@@ -53,6 +53,7 @@ def runs_of(model: Model, steps: int | None = None) -> Mapping[Way, Run]:
         "emit": lambda rows: model.emit(*apart(rows)),
         "terms": lambda rows: model.explain(*apart(rows)),
         "varied": without_latents,
+        "gradient": lambda rows: model.gradient(*apart(rows)),
     }
 
 

@@ -35,7 +35,7 @@ MOST_ANOMALOUS = 5
 @click.option("--fdr", type=float, help="In place of alpha: share of false among the anomalies.")
 @click.option("--terms", is_flag=True, help="With -o, also log_prob_FEATURE of each feature.")
 @click.option("--explain", is_flag=True, help="Why: nats that each feature contributes.")
-@click.option("--method", help="Of --explain: conditional or leave_one_out; by default the best.")
+@click.option("--method", help="Of --explain: conditional, leave_one_out or gradient.")
 @click.option("--nearest", is_flag=True, help="With -o, also the nearest row that is no anomaly.")
 @bundles_option
 @provider_option

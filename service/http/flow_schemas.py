@@ -45,7 +45,7 @@ class ScoreBody(RowsBody):
 
     alpha: Alpha = 0.01
     fdr: Fdr = None
-    explain: bool | Literal["conditional", "leave_one_out"] | None = Field(
+    explain: bool | Literal["conditional", "leave_one_out", "gradient"] | None = Field(
         None,
         description="Tells what each feature contributes to each row's log-density: true by the "
         "best method that the model has, or by the one named.",
