@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
-from typing import NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 
 from service.deadline import seconds_left, within
 from service.errors import ErrorKind, ServiceError, invalid
+from service.jobs import Arrays
 from service.lanes import Lane
 from service.model import Model
 from service.nearest import Nearest, nearest
@@ -22,10 +24,12 @@ from service.reasons import (
     methods_of,
 )
 from service.results import Evaluated, Floats, Scored
-from service.ways import Steps, Way
+from service.ways import Ask, Steps, Way
 from service.work import Work
 
 T = TypeVar("T")
+# Rows from which what is made of them leaves the event loop.
+THREAD_ROWS = 4096
 
 
 class Wanted(NamedTuple):
@@ -95,24 +99,40 @@ class Explainer:
         with self._work.in_flight():
             async with within(allowed):
                 if wanted.method is not None:
-                    found = await self._run(explain(model, rows, wanted.method))
+                    found = await self._run(explain(model, rows, wanted.method), len(x))
                 if wanted.nearest:
                     decision = scored.decision
                     steps = nearest(model, rows, decision.threshold, decision.is_anomaly)
-                    near = await self._run(steps)
+                    near = await self._run(steps, len(x))
         return found, near
 
-    async def _run(self, steps: Steps[T]) -> T:
-        try:
-            ask = next(steps)
-            while True:
-                width = len(self._model.manifest.features) + len(self._model.conditioning.names)
-                memory = width * np.dtype(np.float64).itemsize
-                out = await self._work.run(self._lanes[ask.way], ask.rows, memory, ask.take)
-                ask = steps.send(out)
-        except StopIteration as end:
-            result: T = end.value
-            return result
+    async def _run(self, steps: Steps[T], rows: int) -> T:
+        width = len(self._model.manifest.features) + len(self._model.conditioning.names)
+        memory = width * np.dtype(np.float64).itemsize
+        out: Arrays | None = None
+        while True:
+            if rows < THREAD_ROWS:
+                ask = _next(steps, out)
+            else:  # others go on meanwhile
+                ask = await asyncio.to_thread(_next, steps, out)
+            if isinstance(ask, _End):
+                value: T = ask.value
+                return value
+            out = await self._work.run(self._lanes[ask.way], ask.rows, memory, ask.take)
+
+
+class _End(NamedTuple, Generic[T]):
+    """What steps end with."""
+
+    value: T
+
+
+def _next(steps: Steps[T], out: Arrays | None) -> Ask | _End[T]:
+    """What is to be run next, given what was run last, if anything."""
+    try:
+        return next(steps) if out is None else steps.send(out)
+    except StopIteration as end:
+        return _End(end.value)
 
 
 def _method(model: Model, asked: str) -> Method:

@@ -80,10 +80,17 @@ def named(model: Model, kind: str) -> dict[str, float]:
     of = Explaining(model, x, None, scores)
     for method in methods_of(model.manifest):
         contribution = of.contributions(method, flagged.tolist())
-        # A gradient says how much a feature matters; only its size can name one.
-        worst = -np.abs(contribution) if method == "gradient" else contribution
-        found[method] = float((worst.argmin(axis=1) == feature[flagged]).mean())
+        # Of a gradient only the size can name a feature.
+        size = -np.abs(contribution) if method == "gradient" else contribution
+        found[method] = _right(size, feature[flagged])
+        if method == "gradient":  # which is local: how far a value is from its median is not in it
+            away = (x[flagged] - model.rules.median) / x.std(axis=0)
+            found["gradient × distance"] = _right(contribution * away, feature[flagged])
     return found
+
+
+def _right(contribution: Rows, feature: NDArray[np.intp]) -> float:
+    return float((contribution.argmin(axis=1) == feature).mean())
 
 
 def main() -> None:

@@ -81,6 +81,14 @@ def test_leaving_one_out_is_the_difference_of_two_log_probs_bit_for_bit(
     assert (alone[:, 0] < -3.0).all()
 
 
+def test_many_rows_get_what_a_few_get(core: Core) -> None:
+    x = strange(5000)
+    whole = ask(core, "gauss", x, explain=True, nearest=True).columns
+    part = ask(core, "gauss", x[-600:], explain=True, nearest=True).columns
+    for name in ("contribution", "nearest", "log_prob_nearest", "change"):
+        np.testing.assert_array_equal(whole[name][-600:], part[name])
+
+
 def test_leaving_one_out_is_what_the_formula_says(core: Core) -> None:
     x = strange(50)
     got = ask(core, "gauss", x, explain="leave_one_out").columns["contribution"]
