@@ -15,7 +15,7 @@ from service.served_flow import ServedFlow
 
 Columns = Mapping[str, NDArray[Any]]
 
-EXPLAIN, NEAREST = SETTINGS = ("explain", "nearest")
+SETTINGS = ("explain", "nearest")
 _WORDS = {"true": True, "false": False}
 
 
@@ -46,8 +46,6 @@ async def reasons(
     served: ServedFlow, call: Call, asked: Wanted, evaluated: Evaluated, scored: Scored
 ) -> tuple[Columns, Told]:
     """The columns that are wanted, and what is told of all of them."""
-    if asked == NOTHING:
-        return {}, {}
     columns: dict[str, NDArray[Any]] = {}
     told: dict[str, float | int | str | None] = {}
     rows, context = call.given(), call.context

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 from service.config import ServiceConfig
 from service.core import Core
 from service.errors import ErrorKind, ServiceError
+from service.http.app import build_app
 from service.model import Model
 from service.nearest import HALVINGS, Nearest, nearest
 from service.operations.call import Answer, Call
@@ -21,7 +24,8 @@ from service.reasons import Rows
 from service.results import OK
 from service.runtime import Runtime
 from service.ways import Steps, runs_of
-from tests.bundles import exact, ordinary_rows, write_gaussian
+from tests.bundles import NAMES, exact, ordinary_rows, write_gaussian
+from tests.tables import ARROW, arrow_bytes
 from tests.variants import exact_terms, write_ordered
 
 X = NDArray[np.float64]
@@ -155,6 +159,28 @@ def test_work_is_bounded_with_the_number_that_fits(root: Path) -> None:
     assert "got 31" in error.message
     # The terms are of one run, however many features there are.
     assert len(ask(core, "ordered", ordinary_rows(90), explain=True).status) == 90
+
+
+def test_lines_are_made_of_pieces_that_fit(root: Path) -> None:
+    core = Core(ServiceConfig(bundles=root, provider="cpu", limit_rows=4100))
+    core.load()
+    x = strange(3000)
+    headers = ARROW | {"accept": "application/x-ndjson"}
+
+    async def asked() -> str:
+        transport = httpx.ASGITransport(build_app(core))
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as api:
+            content = arrow_bytes(dict(zip(NAMES, x.T, strict=True)))
+            url = "/v1/models/gauss/score?explain=true"
+            return (await api.post(url, content=content, headers=headers)).text
+
+    told, *rows, end = map(json.loads, asyncio.run(asked()).splitlines())
+    assert told["method"] == "leave_one_out"
+    assert end == {"rows": 3000}
+    assert refused(core, "gauss", x, explain=True).kind is ErrorKind.TOO_LARGE
+    whole = ask(core, "gauss", x[-1000:], explain=True).columns["contribution"][:, 0]
+    got = [row["contribution_pressure"] for row in rows[-1000:]]
+    np.testing.assert_allclose(got, whole, rtol=1e-6)
 
 
 def test_no_run_is_longer_than_others_are(core: Core) -> None:
