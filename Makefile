@@ -13,7 +13,7 @@ STAMP := $(VENV)/.setup-done
 
 .DEFAULT_GOAL := help
 .PHONY: help setup check audit sbom format test test-serve test-contract test-slow test-faults soak \
-	serve serve-ray bundle compare toy-table density-table tails-table trim-table graph-table \
+	serve serve-ray bundle compare toy-table density-table tails-table trim-table why-table graph-table \
 	inference-table bound-table outlier-table bench bench-bundle bench-peers bench-graphs bench-gpu \
 	h2load clean
 
@@ -96,6 +96,9 @@ tails-table: setup ## What far rows cost under each base, into docs/tables
 
 trim-table: setup ## What trimming does to contaminated rows, into docs/tables
 	OMP_NUM_THREADS=1 $(BIN)/python -m training.tables.trimming --out docs/tables
+
+why-table: setup ## How often explanations name the feature that is wrong, into docs/tables
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.explanations.planted --out docs/tables
 
 graph-table: setup ## Sizes and load times of every family's graphs, and ways to decode, into docs/tables
 	$(BIN)/python -m training.tables.graphs --out docs/tables

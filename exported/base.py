@@ -66,6 +66,21 @@ def base_log_prob(base: Base, z: NDArray[np.floating]) -> NDArray[np.floating]:
             return np.where(in_base_support(base, z), 0.0, -np.inf)
 
 
+def base_centre(base: Base, z: NDArray[np.floating]) -> Floats:
+    """The middle of the base, shaped as the latents ``(rows, latent_features)``.
+
+    Of a mixture it is that of the component that most likely drew the row.
+    """
+    match base:
+        case GaussianMixture():
+            component = _component_log_probs(base, z).argmax(axis=0)
+            return np.asarray(np.array(base.means)[component])
+        case Uniform():
+            return np.full(z.shape, 0.5)
+        case _:
+            return np.zeros(z.shape)
+
+
 def in_base_support(base: Base, z: NDArray[np.floating]) -> NDArray[np.bool_]:
     """Which latents ``(rows, latent_features)`` can encode a row."""
     if isinstance(base, Uniform):
@@ -104,7 +119,13 @@ def student_t_log_norm(degrees: float) -> float:
 
 
 def _mixture_log_prob(base: GaussianMixture, z: Floats) -> Floats:
-    parts = np.stack(
+    parts = _component_log_probs(base, z)
+    highest = parts.max(axis=0)
+    return np.asarray(highest + np.log(np.exp(parts - highest).sum(axis=0)))
+
+
+def _component_log_probs(base: GaussianMixture, z: NDArray[np.floating]) -> Floats:
+    return np.stack(
         [
             math.log(weight)
             - float(np.log(scales).sum())
@@ -112,5 +133,3 @@ def _mixture_log_prob(base: GaussianMixture, z: Floats) -> Floats:
             for weight, means, scales in zip(base.weights, base.means, base.scales, strict=True)
         ]
     )
-    highest = parts.max(axis=0)
-    return np.asarray(highest + np.log(np.exp(parts - highest).sum(axis=0)))

@@ -29,6 +29,8 @@ Likelihood = Literal["bernoulli", "gaussian", "student_t", "discretised_logistic
 REFERENCE_GRAPH = "log_prob_float64"
 # The graph log_prob of another flow of the same features, for likelihood ratios.
 BACKGROUND_GRAPH = "background"
+# The graph of a flow that explanations may use: the gradient of log_prob by the row.
+GRADIENT_GRAPH = "gradient"
 # Only densities of flows can be given something beside the row.
 NoContext = Annotated[tuple[Feature, ...], Field(max_length=0)]
 
@@ -97,6 +99,21 @@ class FlowManifest(Manifest):
         told = {tensor.name: tensor.shape for tensor in background.outputs}
         if given != expected or background.options or told.get("log_prob") != (-1,):
             raise ValueError(f"graph {BACKGROUND_GRAPH!r} needs rows of this flow and a log_prob")
+        return self
+
+    @model_validator(mode="after")
+    def _gradient_fits(self) -> Self:
+        graph, gradient = self.graphs.get("log_prob"), self.graphs.get(GRADIENT_GRAPH)
+        if gradient is None:
+            return self
+        if graph is None or (graph.inputs, graph.options) != (gradient.inputs, gradient.options):
+            raise ValueError(f"graph {GRADIENT_GRAPH!r} needs the inputs of graph 'log_prob'")
+        outputs = [(t.name, t.datatype, t.shape) for t in gradient.outputs]
+        if outputs != [(GRADIENT_GRAPH, "FP32", (-1, len(self.features)))]:
+            raise ValueError(
+                f"graph {GRADIENT_GRAPH!r} needs one output {GRADIENT_GRAPH!r}, FP32, as wide as "
+                "the row"
+            )
         return self
 
     def defaults(self) -> dict[Option, int]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from exported.base import base_log_prob, base_noise, in_base_support
 from exported.bundle import Bundle, read_bundle
 from exported.calibration import Calibration
-from exported.kinds import BACKGROUND_GRAPH, FlowManifest, expect_flow
+from exported.kinds import BACKGROUND_GRAPH, GRADIENT_GRAPH, FlowManifest, expect_flow
 from exported.scores import Scorer
 from service.choice import choose_steps
 from service.context import Conditioning
@@ -27,6 +27,7 @@ from service.results import (
     NOT_CONVERGED,
     OK,
     OUT_OF_SUPPORT,
+    Codes,
     Decoded,
     Evaluated,
     Explained,
@@ -46,11 +47,14 @@ class Model(Loaded[FlowManifest]):
         conditioning: What it is given beside the rows.
         scorer: Gives its scores beside log_prob.
         calibrations: Of each score by name, log_prob among them; all of as many rows.
+        usual_terms: Shape ``(features,)``, nats: median of each feature's term over the golden
+            rows, which are drawn from the model; no features where it has no terms.
     """
 
     conditioning: Conditioning
     scorer: Scorer
     calibrations: Mapping[str, Calibration]
+    usual_terms: Floats
 
     @classmethod
     def load(cls, folder: Path, runtime: Runtime) -> Model:
@@ -66,16 +70,9 @@ class Model(Loaded[FlowManifest]):
     def of(cls, manifest: FlowManifest, bundle: Bundle, runtime: Runtime) -> Self:
         """See :meth:`Loaded.of`."""
         plain = Loaded.of(manifest, bundle, runtime)
-        return cls(
-            manifest,
-            plain.calibration,
-            plain.rules,
-            plain.graphs,
-            plain.provider,
-            Conditioning.of(manifest),
-            bundle.scorer(),
-            bundle.calibrations(),
-        )
+        parts = plain.calibration, plain.rules, plain.graphs, plain.provider
+        scores = bundle.scorer(), bundle.calibrations()
+        return cls(manifest, *parts, Conditioning.of(manifest), *scores, _usual_terms(bundle))
 
     def evaluate(
         self, x: Floats, context: Floats | None = None, steps: int | None = None
@@ -145,6 +142,22 @@ class Model(Loaded[FlowManifest]):
         terms = self._run("feature_log_prob", inputs, steps)["feature_log_prob"]
         status = settle(whole.status, terms)
         return Explained(mask_score(whole.log_prob, status), mask(terms, status), status)
+
+    def gradient(
+        self, x: Floats, context: Floats | None = None, steps: int | None = None
+    ) -> tuple[Floats, Codes]:
+        """Gradient of the log-density of rows and their status, of a model with that graph.
+
+        The gradient has shape ``(rows, features)``, nats per deviation of a feature; NaN where the
+        status is not ok. Arguments and errors are those of :meth:`evaluate`.
+        """
+        context = self.conditioning.spread(context, len(x))
+        before = self.conditioning.judge(self.rules.judge(x), context)
+        inputs = {"x": self.rules.runnable(x, before)}
+        inputs |= self.conditioning.inputs(before, context)
+        gradient = self._run(GRADIENT_GRAPH, inputs, steps)[GRADIENT_GRAPH]
+        status = settle(before, gradient)
+        return mask(gradient, status), status
 
     def decode(
         self, z: Floats, context: Floats | None = None, steps: int | None = None
@@ -232,6 +245,13 @@ class Model(Loaded[FlowManifest]):
         outside = np.any((x < low) | (x > high), axis=1)
         status = np.where(outside, OUT_OF_SUPPORT, OK)
         return np.where(_finite(x), status, NOT_CONVERGED)
+
+
+def _usual_terms(bundle: Bundle) -> Floats:
+    if "feature_log_prob" not in bundle.manifest.operations:
+        return np.empty(0)
+    terms = bundle.golden()["feature_log_prob.out.feature_log_prob"]
+    return np.asarray(np.median(terms.astype(np.float64), axis=0))
 
 
 def _finite(values: Floats) -> NDArray[np.bool_]:

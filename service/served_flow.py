@@ -10,18 +10,20 @@ from typing import Any
 
 import numpy as np
 
-from exported.kinds import FlowManifest
+from exported.kinds import GRADIENT_GRAPH, FlowManifest
 from service.challenger import Challenger
 from service.choice import DEFAULT, Choice, calibrated_steps, choose_steps
 from service.comparisons import Tally
 from service.errors import invalid
 from service.expectation import DEFAULT_SAMPLES, Expected, Questions
+from service.explainer import Explainer
 from service.jobs import Array, Arrays, Take
 from service.lanes import Lane, Run, Watch
 from service.model import Model
 from service.model_metrics import ModelMetrics
 from service.results import Decoded, Evaluated, Explained, Floats, Judged, Sampled, Scored
 from service.served import Served, beside, check_drawing, row_bytes, settle_seed, taken
+from service.ways import Way, runs_of
 from service.work import Work
 
 
@@ -35,52 +37,56 @@ class Lanes:
         evaluate: Lane of :meth:`Model.evaluate`.
         decode: Lane of :meth:`Model.decode`.
         emit: Lane of :meth:`Model.emit`.
-        explain: Lane of :meth:`Model.explain`.
         judge: Lane of :meth:`Model.judge`, whose runs give its scores and then what they come of.
+        terms: Lane of :meth:`Model.explain`.
+        varied: Lane of :meth:`Model.evaluate` for rows that others are held against.
+        gradient: Lane of :meth:`Model.gradient`.
     """
 
     evaluate: Lane
     decode: Lane
     emit: Lane
-    explain: Lane
     judge: Lane
+    terms: Lane
+    varied: Lane
+    gradient: Lane
 
     @classmethod
     def of(cls, model: Model, metrics: ModelMetrics, steps: int | None) -> Lanes:
         """Lanes at one number of steps, None for a model without a solver."""
-        given = len(model.manifest.context_features)
-
-        def evaluate(rows: Array) -> Arrays:
-            return model.evaluate(*_apart(rows, given), steps)
-
-        def decode(rows: Array) -> Arrays:
-            return model.decode(*_apart(rows, given), steps)
-
-        def emit(rows: Array) -> Arrays:
-            return model.emit(*_apart(rows, given), steps)
-
-        def explain(rows: Array) -> Arrays:
-            return model.explain(*_apart(rows, given), steps)
-
-        def judge(rows: Array) -> Arrays:
-            judged = model.judge(*_apart(rows, given), steps)
-            return *judged.scores.values(), *judged.evaluated
+        runs = runs_of(model, steps)
 
         def lane(run: Run, method: str, graph: str) -> Lane:
             return Lane(run, metrics.lane(method), passes=_passes(model.manifest, graph, steps))
 
         return cls(
             # Log-densities, scores and latents come of the same run.
-            evaluate=lane(evaluate, "log_prob", "log_prob"),
-            decode=lane(decode, "decode", "decode"),
-            emit=lane(emit, "sample", "decode"),
-            explain=lane(explain, "feature_log_prob", "feature_log_prob"),
-            judge=lane(judge, "scores", "log_prob"),
+            evaluate=lane(runs["evaluate"], "log_prob", "log_prob"),
+            decode=lane(runs["decode"], "decode", "decode"),
+            emit=lane(runs["emit"], "sample", "decode"),
+            judge=lane(runs["judge"], "scores", "log_prob"),
+            terms=lane(runs["terms"], "feature_log_prob", "feature_log_prob"),
+            varied=lane(runs["varied"], "explain", "log_prob"),
+            gradient=lane(runs["gradient"], "explain", GRADIENT_GRAPH),
         )
+
+    def by_way(self) -> Mapping[Way, Lane]:
+        """The lanes by the ways that explanations name."""
+        return {
+            "evaluate": self.evaluate,
+            "emit": self.emit,
+            "terms": self.terms,
+            "varied": self.varied,
+            "gradient": self.gradient,
+        }
 
 
 class ServedFlow(Served[Model]):
-    """The operations of a flow; a choice left out is the model's default."""
+    """The operations of a flow; a choice left out is the model's default.
+
+    Attributes:
+        explainer: Tells why rows score as they do.
+    """
 
     def __init__(self, model: Model, metrics: ModelMetrics, work: Work) -> None:
         super().__init__(model, metrics, work)
@@ -90,6 +96,7 @@ class ServedFlow(Served[Model]):
         }
         self._default = self._by_steps[choose_steps(model.manifest, None)]
         self._challenger: Challenger | None = None
+        self.explainer = Explainer(model, work, self._default.by_way())
 
     def compared(self, other: ServedFlow, tally: Tally) -> ServedFlow:
         """This flow, whose scores are compared with those of another one of the same features."""
@@ -120,7 +127,7 @@ class ServedFlow(Served[Model]):
 
     async def feature_log_prob(self, x: Floats, choice: Choice = DEFAULT) -> Explained:
         """Log-density of rows and each feature's term."""
-        lane = self.lanes(choice.steps).explain
+        lane = self.lanes(choice.steps).terms
         return Explained(*await self._given("feature_log_prob", lane, x, choice))
 
     async def score(
@@ -273,10 +280,6 @@ def _passes(manifest: FlowManifest, name: str, steps: int | None) -> int:
     if steps is None or manifest.steps is None:
         return graph.passes
     return max(1, graph.passes * steps // manifest.steps.default)
-
-
-def _apart(rows: Array, given: int) -> tuple[Array, Array | None]:
-    return (rows[:, :-given], rows[:, -given:]) if given else (rows, None)
 
 
 def _offered(manifest: FlowManifest) -> tuple[int | None, ...]:

@@ -69,15 +69,20 @@ class RowRules:
 
     def judge(self, x: Floats) -> Codes:
         """Status of each row, shape ``(rows,)``, before any graph has seen it."""
-        inside = self._within_ends(x)
-        if self.has_integers:
-            with np.errstate(invalid="ignore"):  # of NaN there is no floor
-                inside &= ~self.integer | (x == np.floor(x))
+        inside = self.inside(x)
         if _ALL(inside):  # the ends are finite, so the rows are too
             return np.zeros(len(x), np.uint8)
         status = np.where(inside.all(axis=1), OK, OUT_OF_SUPPORT)
         finite = np.isfinite(x).all(axis=1)
         return np.where(finite, status, NON_FINITE_INPUT).astype(np.uint8)
+
+    def inside(self, x: Floats) -> NDArray[np.bool_]:
+        """Which values are in support, shape ``(rows, features)``; one that is NaN is not."""
+        inside = self._within_ends(x)
+        if self.has_integers:
+            with np.errstate(invalid="ignore"):  # of NaN there is no floor
+                inside &= ~self.integer | (x == np.floor(x))
+        return inside
 
     def _within_ends(self, x: Floats) -> NDArray[np.bool_]:
         if not self.has_ends and x.dtype == np.float32:  # what is finite is no larger

@@ -10,12 +10,13 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from exported.kinds import REFERENCE_GRAPH
+from exported.kinds import GRADIENT_GRAPH, REFERENCE_GRAPH
 from training.bases import BaseDensity
 from training.bijections import Bijection, Chain, Standardise
 from training.bijections.continuous import is_continuous, stepped
 from training.columns import Columns
 from training.flow import Flow, folded
+from training.gradient import gradient_spec, has_gradient
 from training.graph_ends import EXAMPLE_ROWS, FromRows, ToRows, example_rows, in_input_type
 from training.onnx_export import GraphSpec
 from training.prepared import Prepared
@@ -142,12 +143,15 @@ class Parts:
         return self.spec(module, x, outputs, self.layers.passes()[0])
 
 
-def table_graphs(density: Flow, prepared: Prepared) -> dict[str, GraphSpec]:
+def table_graphs(
+    density: Flow, prepared: Prepared, *, gradient: bool = False
+) -> dict[str, GraphSpec]:
     """The graphs of a flow on table rows.
 
     Args:
         density: The whole float64 flow of :func:`training.evaluate.full_flow`.
         prepared: Its data; decides the inputs' types and where constants stand.
+        gradient: Whether that of the log-density is wanted too, where it can be had.
     """
     parts = Parts.of(density, prepared, torch.float32)
     columns, units, layers = parts.columns, parts.units, parts.layers
@@ -163,6 +167,8 @@ def table_graphs(density: Flow, prepared: Prepared) -> dict[str, GraphSpec]:
         x = "x", example_rows(columns)
         terms = FeatureLogProbGraph(columns, units, layers, parts.base, parts.context)
         graphs["feature_log_prob"] = parts.spec(terms, x, ("feature_log_prob",), encode_passes)
+    if gradient and has_gradient(density):
+        graphs[GRADIENT_GRAPH] = gradient_spec(parts.log_prob(), columns)
     return graphs
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from exported.accuracy import Accuracy, ErrorSummary
 from exported.base import base_log_prob, base_noise
-from exported.kinds import REFERENCE_GRAPH
+from exported.kinds import GRADIENT_GRAPH, REFERENCE_GRAPH
 from exported.manifest import Tolerance
 from training import reference
 from training.bijections import Chain
@@ -29,6 +29,8 @@ BATCHES = (1, 5, 17, 1024)
 BATCH_TOLERANCE = 1e-5
 # Largest error of log_prob that is published: nats, plus a share of log_prob itself.
 MAX_LOG_PROB_ERROR, MAX_LOG_PROB_SHARE = 0.02, 1e-4
+# Share of the rows whose gradients are that near, or as near as a share of their largest entry.
+MIN_EXACT_GRADIENTS, MAX_GRADIENT_SHARE = 0.99, 1e-3
 # Largest disagreement of decode and log_prob that is published, nats, for all but one row of noise
 # in a thousand.
 MAX_DECODE_ERROR = 0.1
@@ -76,8 +78,9 @@ def measure(run: Runner, density: Flow, prepared: Prepared) -> Measured:
             than may be published.
     """
     asked = _asked(run, density, prepared)
-    for answers in asked.values():
-        check_batches(run, answers)
+    for graph, answers in asked.items():
+        if graph != GRADIENT_GRAPH:  # which jumps where a spline's pieces meet
+            check_batches(run, answers)
     encoded, decoded = asked["log_prob"], asked["decode"].within_float32()
     back, again = (
         round_trip(run, encoded, prepared),
@@ -94,6 +97,8 @@ def measure(run: Runner, density: Flow, prepared: Prepared) -> Measured:
     _refuse_inaccurate(accuracy, encoded)
     if "feature_log_prob" in asked:
         _refuse_inaccurate_terms(asked["feature_log_prob"])
+    if GRADIENT_GRAPH in asked:
+        _refuse_inaccurate_gradients(asked[GRADIENT_GRAPH])
     if REFERENCE_GRAPH in asked:
         reference.refuse_inexact(asked[REFERENCE_GRAPH])
     return Measured(accuracy, _tolerances({**asked, "decode": decoded}, prepared))
@@ -114,6 +119,8 @@ def _asked(run: Runner, density: Flow, prepared: Prepared) -> dict[str, Answers]
     if density.has_terms():
         inputs["feature_log_prob"] = inputs["log_prob"]
     asked = {graph: ask(run, density, prepared, graph, given) for graph, given in inputs.items()}
+    if GRADIENT_GRAPH in run.names:
+        asked[GRADIENT_GRAPH] = ask(run, density, prepared, GRADIENT_GRAPH, inputs["log_prob"])
     if REFERENCE_GRAPH in run.names:
         asked[REFERENCE_GRAPH] = reference.answers(run, asked["log_prob"])
     return asked
@@ -244,6 +251,18 @@ def _refuse_inaccurate_terms(apart: Answers) -> None:
         raise ValueError(
             f"not published: the terms of the features are up to {error.max():.3g} nats from "
             f"float64, at most {MAX_LOG_PROB_ERROR} is accepted"
+        )
+
+
+def _refuse_inaccurate_gradients(asked: Answers) -> None:
+    """A gradient jumps where pieces meet: rows that float32 puts on the other side are few."""
+    error, truth = asked.error(GRADIENT_GRAPH), asked.truth[GRADIENT_GRAPH]
+    allowed = MAX_LOG_PROB_ERROR + MAX_GRADIENT_SHARE * np.abs(truth).max(axis=1, keepdims=True)
+    exact = float((error <= allowed).all(axis=1).mean())
+    if exact < MIN_EXACT_GRADIENTS:
+        raise ValueError(
+            f"not published: the gradients of {exact:.3%} of the held-out rows are near those of "
+            f"float64, at least {MIN_EXACT_GRADIENTS:.0%} are needed"
         )
 
 

@@ -15,7 +15,7 @@ from exported.accuracy import Accuracy, StepChoices
 from exported.arrays import write_arrays
 from exported.base import base_noise
 from exported.golden import pack, replay
-from exported.kinds import REFERENCE_GRAPH, FlowManifest
+from exported.kinds import GRADIENT_GRAPH, REFERENCE_GRAPH, FlowManifest
 from exported.manifest import Graph, ScoreName
 from exported.noise import base_uniforms
 from exported.scores import LATENT_NORM, LIKELIHOOD_RATIO, Reference, Scorer
@@ -85,7 +85,8 @@ def publish(trained: Trained, root: Path) -> tuple[Path, FlowManifest]:
 
 
 def _export(trained: Trained) -> Exported:
-    specs = table_graphs(trained.density, trained.prepared)
+    wanted = trained.recipe.gradient
+    specs = table_graphs(trained.density, trained.prepared, gradient=wanted)
     exported = reference.runnable({name: to_onnx(spec) for name, spec in specs.items()})
     contents = {f"{name}.onnx": content for name, content in exported.items()}
     run = Runner(exported)
@@ -123,6 +124,8 @@ def _golden(run: Runner, trained: Trained) -> dict[str, NDArray[np.generic]]:
     answers = [ask(run, trained.density, prepared, "log_prob", inputs), decoded]
     if trained.density.has_terms():
         answers.append(ask(run, trained.density, prepared, "feature_log_prob", inputs))
+    if GRADIENT_GRAPH in run.names:
+        answers.append(ask(run, trained.density, prepared, GRADIENT_GRAPH, inputs))
     if REFERENCE_GRAPH in run.names:
         answers.append(reference.answers(run, answers[0]))
     golden: dict[str, NDArray[np.generic]] = {}

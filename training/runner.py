@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from exported.golden import Arrays
+from exported.kinds import GRADIENT_GRAPH
 from training.chunks import rows_at_once
 from training.columns import MAX_SIZE, Columns
 from training.flow import Flow
@@ -135,8 +136,25 @@ def _terms(density: Flow, prepared: Prepared, inputs: Arrays) -> dict[str, NDArr
     return {"feature_log_prob": terms}
 
 
+def _gradient(density: Flow, prepared: Prepared, inputs: Arrays) -> dict[str, NDArray[np.float64]]:
+    rows = prepared.modelled(inputs["x"].astype(np.float64)).requires_grad_()
+    with torch.enable_grad():
+        log_prob = density(rows, _conditions(prepared, inputs))
+        (slope,) = torch.autograd.grad(log_prob.sum(), rows)
+    columns = prepared.columns
+    gradient = np.zeros(inputs["x"].shape)  # A constant column does not vary.
+    deviation = np.array([column.deviation for column in columns.modelled])
+    gradient[:, columns.modelled_index] = slope.numpy() * deviation
+    return {GRADIENT_GRAPH: gradient}
+
+
 # The float64 answers to what each graph is asked.
-_TRUTHS = {"log_prob": _encoded, "decode": decoded, "feature_log_prob": _terms}
+_TRUTHS = {
+    "log_prob": _encoded,
+    "decode": decoded,
+    "feature_log_prob": _terms,
+    GRADIENT_GRAPH: _gradient,
+}
 
 
 def _conditions(prepared: Prepared, inputs: Arrays) -> Tensor | None:

@@ -24,7 +24,7 @@ from logdet.client.rows import (
     kind_of,
     table_of,
 )
-from logdet.client.wire import Document, Question, Reply, Table, model_name
+from logdet.client.wire import Document, Question, Reply, Setting, Table, model_name
 
 PIECE_BYTES = 32 * 2**20  # of rows in one request; services take 64 MiB by default
 
@@ -48,7 +48,7 @@ class Call:
     version: int | None = None
     rows: RowsLike = None
     context: RowsLike = None
-    settings: Mapping[str, float | int | str | None] = field(default_factory=dict)
+    settings: Mapping[str, Setting | None] = field(default_factory=dict)
     frame: Kind | None = None
 
     def __post_init__(self) -> None:
@@ -161,6 +161,8 @@ class Calls:
     def _pieces(self, call: Call, question: Question, until: Deadline) -> Steps[Reply]:
         """The reply to as many questions, one after another, as the rows need."""
         size = self._piece_rows(question.rows)
+        if question.settings.get("explain"):  # which runs a row once for each feature
+            size = max(1, size // question.rows.num_columns)
         count = 0 if question.rows is None else question.rows.num_rows
         if call.is_whole or count <= size:
             return (yield from _ask(question, until))

@@ -15,13 +15,18 @@ _MATRICES: Mapping[str, tuple[str, ...]] = {
     "sample": ("rows", "z"),
     "reconstruct": ("rows",),
     "feature_log_prob": ("feature_log_prob",),
+    "score": ("contribution", "nearest", "change"),
 }
+_LATENT = ("z", "mean", "scale")
 # Where numbers of a feature or latent are not called by its name alone.
 _PREFIXES: Mapping[tuple[str, str], str] = {
     ("encode", "mean"): "mean_",
     ("encode", "scale"): "scale_",
     ("reconstruct", "rows"): "reconstructed_",
     ("feature_log_prob", "feature_log_prob"): "log_prob_",
+    ("score", "contribution"): "contribution_",
+    ("score", "nearest"): "nearest_",
+    ("score", "change"): "change_",
 }
 
 
@@ -72,7 +77,7 @@ class Columns:
         return found
 
     def _parts(self, operation: str, whole: str) -> tuple[str, ...]:
-        names = self.features if whole in ("rows", "feature_log_prob") else self._latents()
+        names = self._latents() if whole in _LATENT else self.features
         prefix = _PREFIXES.get((operation, whole), "")
         return tuple(prefix + name for name in names)
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from logdet.client.errors import InvalidInput, Unsupported, refused, seconds
-from logdet.client.wire import Asked, Document, Question, Reply, Table, Target
+from logdet.client.wire import Asked, Document, Question, Reply, Setting, Table, Target
 from service.grpc.pool import message
 
 SERVICE = "logdet.v1.Density"
@@ -25,10 +25,13 @@ _METHODS = {
 }
 _STATUSES = ("ok", "non_finite_input", "out_of_support", "not_converged")
 _DENSITIES = ("", "exact", "estimate", "lower_bound", "none")
-_MATRICES = ("rows", "z", "mean", "scale")
-_VECTORS = ("log_prob", "score", "p_value", "log_det")
+_MATRICES = ("rows", "z", "mean", "scale", "contribution", "nearest", "change")
+_VECTORS = ("log_prob", "score", "p_value", "log_det", "log_prob_nearest")
 _OF_FLOWS = ("log_prob", "log_det")
-_FACTS = ("calibration", "threshold", "alpha", "fdr", "by", "steps", "samples", "seed", "depth")
+_FACTS = (
+    "calibration", "threshold", "alpha", "fdr", "by", "steps", "samples", "seed", "depth",
+    "method", "baseline",
+)  # fmt: skip
 # What a status means without our word for it: of grpc itself, or of a proxy.
 _KINDS = {
     grpc.StatusCode.INVALID_ARGUMENT: "invalid_input",
@@ -131,8 +134,10 @@ def _request(asked: Asked) -> tuple[str, bytes]:
     return name, data
 
 
-def _set(request: Any, setting: str, value: float | str) -> None:  # noqa: ANN401 - a message
+def _set(request: Any, setting: str, value: Setting) -> None:  # noqa: ANN401 - a message
     try:
+        if setting == "explain" and isinstance(value, bool):
+            value = str(value).lower()  # text, where it is no method's name
         setattr(request, setting, value)
     except (TypeError, ValueError) as error:
         raise InvalidInput(f"{setting!r} is not as expected: {error}") from error
@@ -182,17 +187,12 @@ def _reply(name: str, data: bytes) -> Reply:
     answer = message(f"logdet.v1.{name}Response").FromString(data)
     known = answer.DESCRIPTOR.fields_by_name
     density = _DENSITIES[answer.model.density]
-    columns: dict[str, Any] = {}
-    matrices = {}
-    for field in _MATRICES:
-        if field in known and answer.HasField(field):
-            x = _matrix(getattr(answer, field))
-            matrices[field] = names = tuple(f"{field}{j}" for j in range(x.shape[1]))
-            columns |= dict(zip(names, x.T, strict=True))
+    columns, matrices = _matrices(answer)
     is_flow = density in ("exact", "estimate")
     for field in _VECTORS:
         # No rows leave a vector as empty as a model does that has none.
-        if field in known and (is_flow or field not in _OF_FLOWS):
+        is_there = field != "log_prob_nearest" or "nearest" in matrices
+        if field in known and is_there and (is_flow or field not in _OF_FLOWS):
             columns[field] = np.frombuffer(b"".join(getattr(answer, field)), "<f8")
     if is_flow and "score" in columns and answer.by in ("", "log_prob"):
         columns["log_prob"] = columns.pop("score")
@@ -205,6 +205,18 @@ def _reply(name: str, data: bytes) -> Reply:
     if "fdr" in told:  # which may make no row an anomaly
         told = {"threshold": None, "alpha": None} | told
     return Reply(pa.table(columns), facts | told, matrices)
+
+
+def _matrices(answer: Any) -> tuple[dict[str, Any], dict[str, tuple[str, ...]]]:  # noqa: ANN401
+    """Columns of the matrices that an answer has, and their names by what they are."""
+    columns: dict[str, Any] = {}
+    matrices = {}
+    for field in _MATRICES:
+        if field in answer.DESCRIPTOR.fields_by_name and answer.HasField(field):
+            x = _matrix(getattr(answer, field))
+            matrices[field] = names = tuple(f"{field}{j}" for j in range(x.shape[1]))
+            columns |= dict(zip(names, x.T, strict=True))
+    return columns, matrices
 
 
 def _matrix(matrix: Any) -> NDArray[np.float64]:  # noqa: ANN401 - a message

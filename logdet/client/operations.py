@@ -85,6 +85,8 @@ class Operations(Documents[DocumentT, CatalogueT], Generic[AnswerT, DocumentT, C
         alpha: float | None = None,
         fdr: float | None = None,
         by: str | None = None,
+        explain: bool | str | None = None,
+        nearest: bool | None = None,
         context: RowsLike | None = None,
         version: int | None = None,
         frame: Kind | None = None,
@@ -100,6 +102,11 @@ class Operations(Documents[DocumentT, CatalogueT], Generic[AnswerT, DocumentT, C
         ``threshold`` and ``alpha`` are None where no row is an anomaly. With ``by`` another score
         of a flow than log_prob decides, and is there as ``score``.
 
+        With ``explain`` there is also ``contribution``, nats of each feature, by the ``method``
+        told. With ``nearest``, for each anomaly the ``nearest`` row that would be none, its
+        ``log_prob_nearest`` and the ``change`` in deviations; NaN for other rows. In a frame they
+        are columns ``contribution_FEATURE``, ``nearest_FEATURE`` and ``change_FEATURE``.
+
         Args:
             name: Of the model.
             rows: Array or list, shape ``(rows, features)``, in the manifest's order; or a frame or
@@ -107,6 +114,8 @@ class Operations(Documents[DocumentT, CatalogueT], Generic[AnswerT, DocumentT, C
             alpha: Accepted rate of false alarms, between 0 and 1; the service's own if None.
             fdr: In place of alpha: accepted expected share of false alarms among the anomalies.
             by: typicality, latent_norm, likelihood_ratio or combined, of those in the manifest.
+            explain: Of a flow: True for the best method that the model has, or the name of one.
+            nearest: Of a flow: whether to look for the nearest row that is no anomaly.
             context: Of a conditional density: as rows are, one row for all or one for each.
             version: Of the model; the newest if None.
             frame: numpy, pandas, polars or arrow, to be answered by; as rows are if None.
@@ -115,7 +124,9 @@ class Operations(Documents[DocumentT, CatalogueT], Generic[AnswerT, DocumentT, C
         Returns:
             An :class:`~logdet.client.Answer` of these arrays and ``status``, or a frame of them.
         """
-        settings = {"alpha": alpha, "fdr": fdr, "by": by}
+        # What is False is left out: of a VAE it would mean nothing.
+        told = {"explain": explain or None, "nearest": nearest or None}
+        settings = {"alpha": alpha, "fdr": fdr, "by": by} | told
         return self._answer(Call(name, "score", version, rows, context, settings, frame), timeout)
 
     def scores(

@@ -11,7 +11,8 @@ from logdet.client.errors import InvalidInput
 # A pyarrow.Table. pyarrow is imported where it is used: it takes half as long again as the rest.
 Table = Any
 Facts = Mapping[str, Any]
-Settings = Mapping[str, float | int | str]
+Setting = float | int | str
+Settings = Mapping[str, Setting]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,6 +10,8 @@ import click
 from logdet.options import Reference, bundles_option, model_argument, provider_option
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from exported.manifest import Manifest
     from logdet.frame import Frame
     from logdet.scoring import Scores
@@ -34,6 +36,9 @@ MOST_ANOMALOUS = 5
 @click.option("--fdr", type=float, help="In place of alpha: share of false among the anomalies.")
 @click.option("--by", metavar="SCORE", help="Of a flow: decide by another score than log_prob.")
 @click.option("--terms", is_flag=True, help="With -o, also log_prob_FEATURE of each feature.")
+@click.option("--explain", is_flag=True, help="Why: nats that each feature contributes.")
+@click.option("--method", help="Of --explain: conditional, leave_one_out or gradient.")
+@click.option("--nearest", is_flag=True, help="With -o, also the nearest row that is no anomaly.")
 @bundles_option
 @provider_option
 def score(  # noqa: PLR0913  one parameter an option
@@ -44,6 +49,9 @@ def score(  # noqa: PLR0913  one parameter an option
     fdr: float | None,
     by: str | None,
     terms: bool,
+    explain: bool,
+    method: str | None,
+    nearest: bool,
     bundles: Path,
     provider: Literal["auto", "cpu", "cuda"],
 ) -> None:
@@ -67,30 +75,59 @@ def score(  # noqa: PLR0913  one parameter an option
 
     A model that keeps one feature order (maf or nsf_ar with mixing: false) also knows --terms: the
     log-density of each feature given those before it; a row's terms sum to its log_prob.
+
+    A flow also tells reasons: with --explain what each feature contributes to a row's log-density
+    (nats; negative makes it less likely), with -o of all rows as contribution_FEATURE, else of the
+    rows shown. With --nearest and -o, of each anomaly the nearest row that would be none
+    (nearest_FEATURE, log_prob_nearest) and the way there in deviations (change_FEATURE).
     """
     from logdet.beside import check_output, read_rows, write_beside
-    from logdet.errors import UserError, user_errors
+    from logdet.errors import user_errors
     from logdet.every_score import score_by
+    from logdet.explaining import Asked
     from logdet.opening import open_model
+    from logdet.scoring import lowest
     from logdet.scoring import score as score_rows
 
     with user_errors():
-        if terms and output is None:
-            raise UserError("expected -o FILE for the columns of --terms, got no -o")
-        if terms and by is not None:
-            raise UserError("expected --terms or --by, got both")
+        _refuse_odd(output, by, terms=terms, explain=explain, method=method, nearest=nearest)
         check_output(file, output)
         loaded = open_model(bundles, model, provider, "score")
+        asked = Asked.of(loaded, explain=explain, method=method, nearest=nearest)
         given = read_rows(file, loaded.manifest)
         if by is not None:
             scores = score_by(loaded, by, given.x, (alpha, fdr), given.context)
         else:
             scores = score_rows(loaded, given.x, alpha, given.context, terms, fdr)
         if output is None:
-            click.echo(_summary(scores, given.frame, loaded.manifest))
+            worst = lowest(scores.score, MOST_ANOMALOUS)
+            why = asked.reasons(loaded, given.x, given.context, scores, worst)
+            click.echo(_summary(scores, given.frame, loaded.manifest, why))
         else:
-            write_beside(given, scores.columns(), output)
+            more = asked.columns(loaded, given.x, given.context, scores)
+            write_beside(given, scores.columns() | more, output)
             click.echo(_sentence(scores, output, loaded.manifest))
+
+
+def _refuse_odd(
+    output: Path | None,
+    by: str | None,
+    *,
+    terms: bool,
+    explain: bool,
+    method: str | None,
+    nearest: bool,
+) -> None:
+    """Refuse options that do not go together."""
+    from logdet.errors import UserError
+
+    for option, is_set in (("--terms", terms), ("--nearest", nearest)):
+        if is_set and output is None:
+            raise UserError(f"expected -o FILE for the columns of {option}, got no -o")
+        if is_set and by is not None:
+            raise UserError(f"expected {option} or --by, got both")
+    if method is not None and not explain:
+        raise UserError("expected --explain beside --method, got --method alone")
 
 
 def _sentence(scores: Scores, output: Path, manifest: Manifest) -> str:
@@ -128,7 +165,7 @@ def _unit(scores: Scores, manifest: Manifest) -> str:
     return " deviations" if manifest.density == "none" else " nats"
 
 
-def _summary(scores: Scores, frame: Frame, manifest: Manifest) -> str:
+def _summary(scores: Scores, frame: Frame, manifest: Manifest, reasons: Sequence[str]) -> str:
     import numpy as np
 
     from logdet.scoring import lowest, status_counts, status_names
@@ -149,10 +186,14 @@ def _summary(scores: Scores, frame: Frame, manifest: Manifest) -> str:
     worst = lowest(scores.score, MOST_ANOMALOUS)
     words = status_names(scores.status)
     rows = [
-        (place, f"{scores.score[r]:.4f}", f"{decision.p_value[r]:.2g}", words[r])
+        [place, f"{scores.score[r]:.4f}", f"{decision.p_value[r]:.2g}", words[r]]
         for place, r in zip(frame.places(worst), worst, strict=True)
     ]
     if not rows:
         return aligned(facts)
     least = "least likely" if scores.called == "log_prob" else "lowest score"
-    return f"{aligned(facts)}\n\n{aligned([(least, scores.called, 'p_value', 'status'), *rows])}"
+    header = [least, scores.called, "p_value", "status"]
+    if reasons:
+        header.append("because (nats)")
+        rows = [[*row, reason] for row, reason in zip(rows, reasons, strict=True)]
+    return f"{aligned(facts)}\n\n{aligned([header, *rows])}"

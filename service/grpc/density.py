@@ -29,9 +29,9 @@ METHODS: Mapping[str, str] = {
     "Decode": "decode",
     "Sample": "sample",
 }
-_SETTINGS = ("steps", "depth", "seed", *RATES, BY, "temperature")
-_MATRICES = ("rows", "z", "mean", "scale")
-_VECTORS = ("log_prob", "score", "p_value", "log_det")
+_SETTINGS = ("steps", "depth", "seed", *RATES, BY, "temperature", "explain", "nearest")
+_MATRICES = ("rows", "z", "mean", "scale", "contribution", "nearest", "change")
+_VECTORS = ("log_prob", "score", "p_value", "log_det", "log_prob_nearest")
 
 
 def _class(name: str) -> type[Message]:

@@ -147,7 +147,9 @@ class InferenceService:
 
     def _counted(self, request: Message) -> Counted:
         outputs = tuple([output.name for output in request.outputs])
-        return self.inference.counted(request.model_name, request.model_version, outputs)
+        parameters = read_parameters(request.parameters)
+        name, version = request.model_name, request.model_version
+        return self.inference.counted(name, version, outputs, parameters)
 
     def _targets(self, name: str, version: str) -> list[Target]:
         models = self.inference.models

@@ -55,6 +55,14 @@ class ScoreBody(RowsBody):
     alpha: Alpha = 0.01
     fdr: Fdr = None
     by: By = None
+    explain: bool | Literal["conditional", "leave_one_out", "gradient"] | None = Field(
+        None,
+        description="Tells what each feature contributes to each row's log-density: true by the "
+        "best method that the model has, or by the one named.",
+    )
+    nearest: bool | None = Field(
+        None, description="Tells of each anomaly the nearest row that would be none."
+    )
 
 
 class DecodeBody(Latents, _Given):
@@ -135,6 +143,22 @@ class ScoreAnswer(Decided, LogProbAnswer):
     by: str | None = Field(None, description="As asked; else left out.")
     score: list[Value] | None = Field(
         None, description="The score that decides, where it is another than log_prob."
+    )
+    contribution: list[list[Value]] | None = Field(
+        None,
+        description="Where it was asked for; else left out, as what follows. Of each feature, "
+        "nats; of a row out of support null for each impossible value and 0 for the others.",
+    )
+    method: str | None = Field(None, description="By which contributions were found.")
+    baseline: float | None = Field(
+        None, description="Of the method conditional: with the contributions, a row's log_prob."
+    )
+    nearest: list[list[Value]] | None = Field(
+        None, description="Of each anomaly a row that is none; null where none was found."
+    )
+    log_prob_nearest: list[Value] | None = Field(None, description="Of that row, nats.")
+    change: list[list[Value]] | None = Field(
+        None, description="From the row to that one, in deviations of the features."
     )
 
 

@@ -65,7 +65,7 @@ class Operations:
             asked = ndjson.Asked(served, spec, named, lambda refused: failed(refused.kind))
             return await ndjson.respond(request, asked, call)
         work = spec.ask(served, call)
-        is_long = spec.is_long or not _is_small(request)
+        is_long = spec.takes_long(call.settings) or not _is_small(request)
         answer = await (unless_gone(request, work) if is_long else work)
         if wanted == media.JSON:
             return json_response(written(served, answer))

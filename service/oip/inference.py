@@ -16,6 +16,7 @@ from service.errors import ServiceError, invalid
 from service.metrics import own_version
 from service.oip import tensors
 from service.oip.messages import (
+    NOTHING,
     InferAnswer,
     InferRequest,
     InputTensor,
@@ -82,7 +83,11 @@ class Inference:
         return self.models.spec(model, version)
 
     def counted(
-        self, model: str, version: str = "", outputs: tuple[str, ...] = ()
+        self,
+        model: str,
+        version: str = "",
+        outputs: tuple[str, ...] = (),
+        parameters: Parameters = NOTHING,
     ) -> tuple[str, str, str]:
         """Model, version and method as metrics name them; empty and ``other`` of no model."""
         try:
@@ -90,7 +95,7 @@ class Inference:
         except ServiceError:
             return "", "", "other"
         try:
-            return target.wishes(outputs).counted
+            return target.wishes(outputs, parameters).counted
         except ServiceError:  # which the answer tells
             return target.counted
 
@@ -110,7 +115,7 @@ class Inference:
         Raises:
             ServiceError: If it is refused.
         """
-        wanted, columns, _ = target.wishes(request.outputs)
+        wanted, columns, _ = target.wishes(request.outputs, request.parameters)
         if sum([tensor.array.nbytes for tensor in request.inputs]) < LARGE_BYTES:
             call = _call(target, request, columns)
         else:  # casting it would hold up the event loop

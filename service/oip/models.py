@@ -16,10 +16,12 @@ from exported.manifest import Manifest
 from service.catalogue import Catalogue, version_number
 from service.core import Core
 from service.errors import ErrorKind, ServiceError, invalid
-from service.oip.messages import ModelSpec, TensorSpec
+from service.oip.messages import NOTHING, ModelSpec, Parameters, TensorSpec
 from service.operations import flow
 from service.operations.call import RATES
 from service.operations.kinds import BY_KIND
+from service.operations.reasons import SETTINGS as REASONS
+from service.operations.reasons import asked_for
 from service.operations.scores import BY, offered
 from service.operations.spec import ROWS, Operation, row_type
 from service.results import STATUSES
@@ -30,9 +32,11 @@ MAIN = "score"
 COUNT = "n"
 STATUS = "status"
 # Operations of flows whose answers one run gives, and the columns that are theirs.
-_OF_ONE_RUN = {"log_prob": ("log_prob",), "encode": ("z", "log_det"), "score": flow.DECIDED}
+_OF_ONE_RUN = {"log_prob": ("log_prob",), "encode": ("z", "log_det"), "score": flow.OF_SCORES}
 # Combinations of outputs that a model keeps in mind, because clients ask for the same again.
 _REMEMBERED = 64
+_NONE: frozenset[str] = frozenset()
+_Key = tuple[tuple[str, ...], frozenset[str]]
 _INPUTS = {"rows": "x", "latents": "z", "count": COUNT}
 
 
@@ -61,6 +65,7 @@ class Target:
         methods: Operations, as metrics count them, whose requests are this model's.
         inputs: Tensors that it takes.
         outputs: Tensors of its answer by name, in order.
+        asked_by: The parameter without which there is no such output, by the output's name.
         input: Name of the first of its inputs, which has the rows.
         columns: Names of the values of a row of that.
         manifest: Of the bundle.
@@ -73,11 +78,12 @@ class Target:
     methods: tuple[str, ...]
     inputs: tuple[TensorSpec, ...]
     outputs: Mapping[str, TensorSpec]
+    asked_by: Mapping[str, str]
     input: str = field(init=False)
     columns: tuple[str, ...] = field(init=False)
     manifest: Manifest = field(init=False)
     counted: tuple[str, str, str] = field(init=False)
-    _wishes: dict[tuple[str, ...], Wishes] = field(default_factory=dict, repr=False, compare=False)
+    _wishes: dict[_Key, Wishes] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "input", _INPUTS[self.operation.takes])
@@ -89,31 +95,34 @@ class Target:
         """Names of the values of a row of context; none where it takes no context."""
         return _context(self.served)
 
-    def wishes(self, asked: tuple[str, ...] = ()) -> Wishes:
+    def wishes(self, asked: tuple[str, ...] = (), parameters: Parameters = NOTHING) -> Wishes:
         """What a request for some outputs wants; for all of them if it names none.
 
         Raises:
             ServiceError: ``invalid_input`` if there is no such output, or it is named twice.
         """
-        known = self._wishes.get(asked)
+        on = asked_for(parameters) if parameters else _NONE
+        known = self._wishes.get((asked, on))
         if known is None:
             if len(self._wishes) >= _REMEMBERED:
                 self._wishes.clear()
-            known = self._wishes[asked] = self._wanted(asked)
+            known = self._wishes[asked, on] = self._wanted(asked, on)
         return known
 
-    def _wanted(self, asked: tuple[str, ...]) -> Wishes:
+    def _wanted(self, asked: tuple[str, ...], on: frozenset[str]) -> Wishes:
+        known = tuple(name for name in self.outputs if self.asked_by.get(name, "") in {"", *on})
         for name in asked:
-            if name not in self.outputs:
-                listed = ", ".join(self.outputs)
+            if name not in known:
+                listed = ", ".join(known)
                 raise invalid(f"{self.name} has no output {name[:64]!r}; it has: {listed}")
         if len(set(asked)) < len(asked):
             raise invalid("expected each output once, got one that is asked for twice")
-        outputs = asked or tuple(self.outputs)
+        outputs = asked or known
         name, version = self.served.metrics.key
         one = len(self.methods) == 1
-        method = self.methods[0] if one else flow.method_of(frozenset(outputs))
-        return Wishes(outputs, frozenset(map(column_of, outputs)), (name, version, method))
+        columns = frozenset(map(column_of, outputs))
+        method = self.methods[0] if one else flow.method_of(columns)
+        return Wishes(outputs, columns, (name, version, method))
 
 
 class Models:
@@ -184,7 +193,7 @@ class Models:
             name=target.name,
             versions=tuple(map(str, versions)),
             inputs=target.inputs,
-            outputs=tuple(target.outputs.values()),
+            outputs=tuple(map(target.outputs.__getitem__, target.wishes().outputs)),
             properties=_properties(manifest),
             batched=target.operation.takes != "count",
         )
@@ -209,6 +218,7 @@ def targets_of(served: AnyServed) -> Mapping[str, Target]:
             counted,
             _inputs(served, operation),
             _outputs(offered(operation, manifest), manifest),
+            {tensor_of(o.name): o.asked_by for o in operation.outputs if o.asked_by is not None},
         )
         for one, (title, operation, counted) in asked.items()
     }
@@ -263,7 +273,8 @@ def _everything(manifest: Manifest) -> Operation:
     whole = flow.EVALUATE
     outputs = tuple(output for output in whole.outputs if output.name in columns_offered)
     decides = "score" in manifest.operations
-    settings = tuple(name for name in whole.settings if decides or name not in (*RATES, BY))
+    of_scores = (*RATES, BY, *REASONS)
+    settings = tuple(name for name in whole.settings if decides or name not in of_scores)
     return replace(whole, outputs=outputs, settings=settings)
 
 

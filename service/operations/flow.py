@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from functools import lru_cache
 from typing import Any
 
+from numpy.typing import NDArray
+
 from service.choice import DEFAULT, Choice, choose_steps
 from service.errors import invalid
-from service.operations.call import RATES, Answer, Call, decided, rates
+from service.explainer import NOTHING
+from service.operations.call import RATES, Answer, Call, Told, decided, rates
+from service.operations.reasons import SETTINGS as REASONS
+from service.operations.reasons import reasons, wanted
 from service.operations.scores import BY, OUTPUTS, SCORE, decide, is_by_name, scores
 from service.operations.spec import ROWS, Operation, Output
+from service.results import Evaluated
 from service.served_flow import ServedFlow
 
 Handler = Callable[[ServedFlow, Call], Coroutine[Any, Any, Answer]]
 
 LOG_PROB = Output("log_prob")
 DECISION = (Output("p_value", datatype="FP64"), Output("is_anomaly", datatype="BOOL"))
-DECIDED = tuple(output.name for output in DECISION)
+# Where a call asks for them.
+REASONED = (
+    Output("contribution", "features", asked_by="explain"),
+    Output("nearest", "features", None, asked_by="nearest"),
+    Output("log_prob_nearest", asked_by="nearest"),
+    Output("change", "features", asked_by="nearest"),
+)
+OF_SCORES = tuple(output.name for output in (*DECISION, *REASONED))
 Z = Output("z", "latents")
 LOG_DET = Output("log_det")
 MADE = (Output(ROWS, "features", None), Output("log_prob", datatype="FP64"))
@@ -37,12 +50,8 @@ async def feature_log_prob(served: ServedFlow, call: Call) -> Answer:
 
 async def score(served: ServedFlow, call: Call) -> Answer:
     """Rows to decisions."""
-    if is_by_name(call):
-        out, columns, told = await decide(served, call, _choice(call))
-        return Answer({"log_prob": out.log_prob, **columns}, out.status, told)
-    scored = await served.score(call.given(), choice=_choice(call), **rates(call))
-    columns, told = decided(scored)
-    return Answer({"log_prob": scored.score, **columns}, scored.status, told)
+    out, columns, told = await _judged(served, call)
+    return Answer({"log_prob": out.log_prob, **columns}, out.status, told)
 
 
 async def encode(served: ServedFlow, call: Call) -> Answer:
@@ -69,11 +78,8 @@ async def evaluate(served: ServedFlow, call: Call) -> Answer:
     """Rows to all that one run tells of them, or to the columns wanted."""
     wanted = _EVERYTHING if call.outputs is None else call.outputs
     x, choice, method = call.given(), _choice(call), method_of(wanted)
-    if method == "score" and is_by_name(call):
-        out, columns, told = await decide(served, call, choice)
-    elif method == "score":
-        out, scored = await served.judge(x, choice=choice, **rates(call))
-        columns, told = decided(scored)
+    if method == "score":
+        out, columns, told = await _judged(served, call)
     else:
         run = served.encode if method == "encode" else served.log_prob
         out, columns, told = await run(x, choice), {}, {}
@@ -81,10 +87,28 @@ async def evaluate(served: ServedFlow, call: Call) -> Answer:
     return Answer({k: v for k, v in found.items() if k in wanted}, out.status, told)
 
 
+async def _judged(
+    served: ServedFlow, call: Call
+) -> tuple[Evaluated, Mapping[str, NDArray[Any]], Told]:
+    """What one run tells of rows, and the columns that are about their score."""
+    asked = wanted(served, call)
+    if is_by_name(call):
+        if asked.nearest and call.settings[BY] != LOG_PROB.name:
+            raise invalid("expected 'nearest' where log_prob decides, got another score in 'by'")
+        out, scored, columns, told = await decide(served, call, _choice(call))
+    else:
+        out, scored = await served.judge(call.given(), choice=_choice(call), **rates(call))
+        columns, told = decided(scored)
+    if asked == NOTHING:
+        return out, columns, told
+    more, also = await reasons(served, call, asked, out, scored)
+    return out, {**columns, **more}, {**told, **also}
+
+
 @lru_cache(1024)
 def method_of(wanted: frozenset[str]) -> str:
     """The operation that gives the columns wanted, beside what one run tells anyway."""
-    if any(name in wanted for name in DECIDED):
+    if any(name in wanted for name in OF_SCORES):
         return "score"
     latents = any(output.name in wanted for output in (Z, LOG_DET))
     return "encode" if latents and "log_prob" not in wanted else "log_prob"
@@ -139,13 +163,15 @@ def _operation(
 
 
 _EVERYTHING = frozenset({output.name for output in (LOG_PROB, Z, LOG_DET, *DECISION)})
-EVALUATE = _operation(evaluate, (LOG_PROB, Z, LOG_DET, *DECISION), (*RATES, BY))
+EVALUATE = _operation(
+    evaluate, (LOG_PROB, Z, LOG_DET, *DECISION, *REASONED), (*RATES, BY, *REASONS)
+)
 OPERATIONS = {
     operation.name: operation
     for operation in (
         _operation(log_prob, (LOG_PROB,)),
         _operation(feature_log_prob, (LOG_PROB, Output("feature_log_prob", "features"))),
-        _operation(score, (LOG_PROB, SCORE, *DECISION), (*RATES, BY)),
+        _operation(score, (LOG_PROB, SCORE, *DECISION, *REASONED), (*RATES, BY, *REASONS)),
         _operation(scores, OUTPUTS),
         _operation(encode, (Z, LOG_DET)),
         _operation(decode, MADE, takes="latents"),

@@ -38,8 +38,8 @@ def is_by_name(call: Call) -> bool:
 
 async def decide(
     served: ServedFlow, call: Call, choice: Choice
-) -> tuple[Evaluated, dict[str, Any], Told]:
-    """What one run tells of rows, the columns of a decision by the score asked for, what is told.
+) -> tuple[Evaluated, Scored, dict[str, Any], Told]:
+    """What one run tells of rows; their score as asked for, its columns, what is told of it.
 
     Raises:
         ServiceError: ``invalid_input`` if the model has no such score, or cannot decide so.
@@ -50,10 +50,11 @@ async def decide(
     judged = await served.scores(call.given(), choice, "score")
     values, evaluated = judged.by(by), judged.evaluated
     decision = model.decide(values, **accepted, calibration=calibration)
-    columns, told = decided(Scored(values, evaluated.status, decision))
+    scored = Scored(values, evaluated.status, decision)
+    columns, told = decided(scored)
     if by != LOG_PROB:
         columns = {SCORE.name: values, **columns}
-    return evaluated, columns, {BY: by, **told}
+    return evaluated, scored, columns, {BY: by, **told}
 
 
 async def scores(served: ServedFlow, call: Call) -> Answer:

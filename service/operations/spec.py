@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -27,11 +27,13 @@ class Output:
         name: In :attr:`Answer.columns`.
         width: One value a row, or as many as a row has features or latents.
         datatype: Of its values; None for rows, whose type is the model's.
+        asked_by: The setting without which it is not there; None of one that always is.
     """
 
     name: str
     width: Width = "one"
     datatype: Type | None = "FP32"
+    asked_by: str | None = None
 
     def values(self, manifest: Manifest) -> int | None:
         """Values of a row; None for a single one, which has no axis."""
@@ -76,6 +78,11 @@ class Operation:
         is_seeded = call.settings.get("seed") is not None
         is_drawn = self.by_place == "always" or (self.by_place == "seeded" and is_seeded)
         return is_drawn or call.settings.get("fdr") is not None
+
+    def takes_long(self, settings: Mapping[str, object]) -> bool:
+        """Whether a small request asks for much work."""
+        more = {output.asked_by for output in self.outputs if output.asked_by is not None}
+        return self.is_long or any(settings.get(name) for name in more)
 
     def ask(self, served: AnyServed, call: Call) -> Coroutine[Any, Any, Answer]:
         """What a model of the kind answers.

@@ -57,7 +57,18 @@ BODIES: dict[str, tuple[str, Any, int, str, list[str]]] = {
     "no rows": ("log_prob", {"rows": []}, 400, "invalid_input", ["at least one"]),
     "rows missing": ("log_prob", {}, 400, "invalid_input", ["rows"]),
     "unknown field": ("log_prob", {"rows": GOOD, "alpha": 1}, 400, "invalid_input", ["alpha"]),
-    "not yet": ("score", {"rows": GOOD, "explain": True}, 400, "invalid_input", ["explain"]),
+    "no way to explain": (
+        *("score", {"rows": GOOD, "explain": 1}, 400, "invalid_input"),
+        ["'explain'", "true, false or the name of a method", "got 1"],
+    ),
+    "unknown way to explain": (
+        *("score", {"rows": GOOD, "explain": "conditional"}, 400, "invalid_input"),
+        ["true, false or one of 'leave_one_out'", "got 'conditional'"],
+    ),
+    "nearest is no truth value": (
+        *("score", {"rows": GOOD, "nearest": "yes"}, 400, "invalid_input"),
+        ["'nearest'", "true or false", "got 'yes'"],
+    ),
     "alpha too large": ("score", {"rows": GOOD, "alpha": 1.5}, 400, "invalid_input", ["1.5"]),
     "alpha nought": ("score", {"rows": GOOD, "alpha": 0}, 400, "invalid_input", ["alpha"]),
     "alpha undecidable": (

@@ -9,7 +9,7 @@ import pytest
 import scipy.stats
 from pydantic import TypeAdapter, ValidationError
 
-from exported.base import base_log_prob, base_noise
+from exported.base import base_centre, base_log_prob, base_noise
 from exported.distributions import Base, GaussianMixture, StandardNormal, StudentT, Uniform
 from exported.noise import base_uniforms, standard_normal, standard_normal_log_prob
 
@@ -139,3 +139,12 @@ def test_a_base_survives_being_written(base: Base) -> None:
 def test_what_does_not_fit_is_refused(base: Base, change: dict, message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         TypeAdapter(Base).validate_python(base.model_dump() | change)
+
+
+def test_the_centre_is_the_middle_of_what_drew_the_row() -> None:
+    z = np.array([[0.3, -4.0], [2.0, 9.0]])
+    for base in (NORMAL, STUDENT):
+        np.testing.assert_array_equal(base_centre(base, z), np.zeros((2, 2)))
+    near = np.array(MEANS)[[2, 0]] + 1e-3
+    np.testing.assert_array_equal(base_centre(MIXTURE, near), np.array(MEANS)[[2, 0]])
+    np.testing.assert_array_equal(base_centre(UNIFORM, z), np.full((2, 2), 0.5))

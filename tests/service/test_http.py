@@ -67,7 +67,8 @@ def test_the_document_says_which_fields_may_be_null(core: Core) -> None:
     schemas = ask(build_app(core), "GET", "/openapi.json").json()["components"]["schemas"]
     fields = schemas["SampleBody"]["properties"] | schemas["ScoreBody"]["properties"]
     nullable = {name for name, field in fields.items() if field.get("nullable")}
-    assert nullable == {"alpha", "fdr", "by", "seed", "temperature", "context", "steps"}
+    of_scores = {"alpha", "fdr", "by", "explain", "nearest"}
+    assert nullable == of_scores | {"seed", "temperature", "context", "steps"}
     assert fields["alpha"]["exclusiveMinimum"] is True
     assert fields["fdr"]["exclusiveMaximum"] is True
 

@@ -424,7 +424,7 @@ def test_digits_that_are_a_double_are_taken(app: App, digits: str) -> None:
 
 
 QUERIES: dict[str, tuple[str, list[str]]] = {
-    "unknown": ("gauss/score?colour=1", ["'colour'", "alpha, by, fdr, steps"]),
+    "unknown": ("gauss/score?colour=1", ["'colour'", "alpha, by, explain, fdr, nearest, steps"]),
     "of another operation": ("gauss/log_prob?alpha=0.1", ["'alpha'", "steps"]),
     "twice": ("gauss/score?alpha=0.1&alpha=0.2", ["'alpha' once"]),
     "text": ("gauss/score?alpha=often", ["'alpha'", "'often'"]),

@@ -177,8 +177,8 @@ def test_an_inexact_graph_is_not_published(
 
     honest = training.publish.table_graphs
 
-    def biased(*args: object) -> object:
-        specs = honest(*args)  # type: ignore[arg-type]
+    def biased(*args: object, gradient: bool) -> object:
+        specs = honest(*args, gradient=gradient)  # type: ignore[arg-type]
         specs["log_prob"].module.rows.units.scale *= 1.01  # type: ignore[operator, union-attr]
         return specs
 

@@ -83,6 +83,7 @@ class Recipe(Frozen):
         context: Columns c on which the density is conditioned, p(x | c), in this order.
         trim: Share of the rows that may be anomalies: the model is fitted twice, the second time
             without this share of the least likely rows.
+        gradient: Whether a flow is published with the graph of its gradient, for explanations.
         model: The family and its sizes.
         fit: The optimisation: on rows, or on an energy where ``objective: reverse_kl`` is said.
     """
@@ -96,6 +97,7 @@ class Recipe(Frozen):
     bounds: dict[str, Annotated[Ends, AfterValidator(_range)]] = Field(default_factory=dict)
     context: tuple[str, ...] = ()
     trim: float = Field(default=0.0, ge=0, lt=MAX_SHARE)
+    gradient: bool = False
     model: Annotated[ModelConfig, Field(discriminator="family")] = SplineCouplingConfig()
     fit: Annotated[
         Annotated[FitConfig, Tag("rows")] | Annotated[EnergyFitConfig, Tag("reverse_kl")],

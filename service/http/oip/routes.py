@@ -96,9 +96,11 @@ class OpenInference:
             asked = self._read(model, version, body, header_length)
         else:
             asked = await asyncio.to_thread(self._read, model, version, body, header_length)
-        request.scope[COUNTED] = (*target.wishes(asked.request.outputs).counted, PROTOCOL)
+        wishes = target.wishes(asked.request.outputs, asked.request.parameters)
+        request.scope[COUNTED] = (*wishes.counted, PROTOCOL)
         work = self._inference.infer(target, asked.request)
-        is_long = target.operation.is_long or len(body) >= WATCHED_BYTES
+        is_long = target.operation.takes_long(asked.request.parameters)
+        is_long = is_long or len(body) >= WATCHED_BYTES
         answer = await (unless_gone(request, work) if is_long else work)
         return await _answered(request, answer, asked)
 

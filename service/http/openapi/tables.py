@@ -64,9 +64,10 @@ def settings(operation: str) -> dict[str, Json]:
 def _given(schema: Json) -> Json:
     """Of a setting that is there: no null, and no default that a form would fill in."""
     options = schema.get("anyOf", [schema])
-    number = next(option for option in options if option["type"] != "null")
+    given = [option for option in options if option["type"] != "null"]
+    value = given[0] if len(given) == 1 else {"anyOf": given}
     told = {"description": schema["description"]} if "description" in schema else {}
-    return {k: v for k, v in number.items() if k not in ("default", "title")} | told
+    return {k: v for k, v in value.items() if k not in ("default", "title")} | told
 
 
 def _csv(manifest: Manifest, example: Mapping[str, Any]) -> str:

@@ -18,7 +18,14 @@ HEADER = "x-logdet-answer"
 Layout = Mapping[str, tuple[str, ...]]
 Columns = Mapping[str, NDArray[Any]]
 
-_PREFIXES = {"feature_log_prob": "log_prob_", "mean": "mean_", "scale": "scale_"}
+_PREFIXES = {
+    "feature_log_prob": "log_prob_",
+    "mean": "mean_",
+    "scale": "scale_",
+    "contribution": "contribution_",
+    "nearest": "nearest_",
+    "change": "change_",
+}
 
 
 def layout(served: AnyServed, operation: Operation) -> Layout:

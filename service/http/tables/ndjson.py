@@ -145,8 +145,10 @@ def _pieces(operation: Operation, call: Call) -> Iterator[Call]:
         return
     rows, context = call.rows, call.context
     is_shared = context is None or len(context) != len(rows)
-    for start in range(0, max(len(rows), 1), PIECE_ROWS):
-        part = slice(start, start + PIECE_ROWS)
+    # An explanation runs a row once for each of its features.
+    size = max(1, PIECE_ROWS // rows.shape[1]) if call.settings.get("explain") else PIECE_ROWS
+    for start in range(0, max(len(rows), 1), size):
+        part = slice(start, start + size)
         given = context if context is None or is_shared else context[part]
         yield call._replace(rows=rows[part], context=given)
 

@@ -1,0 +1,146 @@
+"""Explanations of a served flow: their steps, run in the lanes of its batcher."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Generic, NamedTuple, TypeVar
+
+import numpy as np
+
+from service.deadline import seconds_left, within
+from service.errors import ErrorKind, ServiceError, invalid
+from service.jobs import Arrays
+from service.lanes import Lane
+from service.model import Model
+from service.nearest import Nearest, nearest
+from service.reasons import (
+    Method,
+    Reasons,
+    Rows,
+    check_rows,
+    explain,
+    listed,
+    methods_of,
+)
+from service.results import Evaluated, Floats, Scored
+from service.ways import Ask, Steps, Way
+from service.work import Work
+
+T = TypeVar("T")
+# Rows from which what is made of them leaves the event loop.
+THREAD_ROWS = 4096
+
+
+class Wanted(NamedTuple):
+    """What is to be told of scored rows.
+
+    Attributes:
+        method: By which each feature's contribution is found; None where none is wanted.
+        nearest: Whether the nearest row that is no anomaly is wanted.
+    """
+
+    method: Method | None = None
+    nearest: bool = False
+
+
+NOTHING = Wanted()
+
+
+class Explainer:
+    """Explains the rows of one flow.
+
+    Args:
+        model: The flow.
+        work: Where it runs.
+        lanes: In which rows are run in each way.
+    """
+
+    def __init__(self, model: Model, work: Work, lanes: Mapping[Way, Lane]) -> None:
+        self._model, self._work, self._lanes = model, work, lanes
+
+    def wanted(self, explain: bool | str, nearest: bool, rows: int) -> Wanted:
+        """What a caller asks for; before any run.
+
+        Args:
+            explain: True for the best method that the model has, or the name of one.
+            nearest: Whether the nearest row that is no anomaly is wanted.
+            rows: How many there are.
+
+        Raises:
+            ServiceError: If the model has not got it, or not for so many rows.
+        """
+        manifest = self._model.manifest
+        if nearest and "decode" not in manifest.operations:
+            raise ServiceError(
+                ErrorKind.UNSUPPORTED,
+                f"expected a model with the operation 'decode' for 'nearest', got {manifest.name}",
+            )
+        if not explain:
+            return Wanted(None, nearest)
+        method = methods_of(manifest)[0] if explain is True else _method(self._model, explain)
+        check_rows(self._model, rows, method, self._work.config.limit_rows)
+        return Wanted(method, nearest)
+
+    async def told(
+        self,
+        wanted: Wanted,
+        x: Floats,
+        context: Floats | None,
+        evaluated: Evaluated,
+        scored: Scored,
+    ) -> tuple[Reasons | None, Nearest | None]:
+        """What is wanted, of rows and their score."""
+        model, found, near = self._model, None, None
+        given = model.conditioning.spread(context, len(x))
+        scores = evaluated.log_prob, evaluated.z, evaluated.status
+        rows = Rows(np.asarray(x, np.float64), given, *scores)
+        allowed = min(seconds_left(), self._work.config.request_timeout_s)
+        with self._work.in_flight():
+            async with within(allowed):
+                if wanted.method is not None:
+                    found = await self._run(explain(model, rows, wanted.method), len(x))
+                if wanted.nearest:
+                    decision = scored.decision
+                    steps = nearest(model, rows, decision.threshold, decision.is_anomaly)
+                    near = await self._run(steps, len(x))
+        return found, near
+
+    async def _run(self, steps: Steps[T], rows: int) -> T:
+        width = len(self._model.manifest.features) + len(self._model.conditioning.names)
+        memory = width * np.dtype(np.float64).itemsize
+        out: Arrays | None = None
+        while True:
+            if rows < THREAD_ROWS:
+                ask = _next(steps, out)
+            else:  # others go on meanwhile
+                ask = await asyncio.to_thread(_next, steps, out)
+            if isinstance(ask, _End):
+                value: T = ask.value
+                return value
+            out = await self._work.run(self._lanes[ask.way], ask.rows, memory, ask.take)
+
+
+class _End(NamedTuple, Generic[T]):
+    """What steps end with."""
+
+    value: T
+
+
+def _next(steps: Steps[T], out: Arrays | None) -> Ask | _End[T]:
+    """What is to be run next, given what was run last, if anything."""
+    try:
+        return next(steps) if out is None else steps.send(out)
+    except StopIteration as end:
+        return _End(end.value)
+
+
+def _method(model: Model, asked: str) -> Method:
+    known = methods_of(model.manifest)
+    method = next((method for method in known if method == asked), None)
+    if method is None:
+        raise invalid(
+            f"expected 'explain' to be true, false or one of {listed(known)}, which "
+            f"{model.manifest.name} has, got {asked[:64]!r}"
+        )
+    return method
