@@ -28,6 +28,7 @@ from exported.document import (
 )
 from exported.errors import BundleExistsError, BundleInvalidError, BundleNotFoundError
 from exported.kinds import AnyManifest
+from exported.latents import ARRAY, LatentMoments
 from exported.manifest import NAME_PATTERN, BundleFile, Manifest
 
 MAX_FILE_BYTES = 256 * 2**20
@@ -70,6 +71,18 @@ class Bundle:
             return Calibration.of(scores.astype(np.float64))
         except ValueError as error:
             raise BundleInvalidError(f"{summary.artifact.file}: {error}") from error
+
+    def latents(self) -> LatentMoments | None:
+        """What the latents of the calibration rows are like; None where that is not told.
+
+        Raises:
+            BundleInvalidError: If it is not as the manifest says.
+        """
+        rows = self.manifest.calibration.latent_rows
+        if rows is None:
+            return None
+        arrays = read_arrays(self.contents[self.manifest.calibration.artifact.file])
+        return LatentMoments.of_array(rows, arrays.get(ARRAY), self.manifest.latent_features)
 
 
 def describe_file(name: str, content: bytes) -> BundleFile:

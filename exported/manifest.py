@@ -188,6 +188,8 @@ class CalibrationSummary(Frozen):
         quantiles: Score at each probability, as strings of the probability.
         trimmed: Rows left out because of their scores; None where none were to be.
         source: Of the rows; None where training set them aside, as ``provenance`` tells.
+        latent_rows: Rows in support, trimmed ones too, whose latents' moments the artifact has;
+            None where it has none.
     """
 
     artifact: BundleFile
@@ -195,6 +197,7 @@ class CalibrationSummary(Frozen):
     quantiles: dict[str, float]
     trimmed: Trimmed | None = None
     source: CalibrationSource | None = None
+    latent_rows: int | None = Field(default=None, ge=1)
 
 
 class Provenance(Frozen):

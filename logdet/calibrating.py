@@ -11,16 +11,18 @@ from numpy.typing import NDArray
 from exported.bundle import Bundle, locate, read_bundle, versions, write_bundle
 from exported.calibration import Calibration
 from exported.kinds import AnyManifest
+from exported.latents import LatentMoments
 from exported.manifest import CalibrationSource
 from exported.origin import now, rows_sha256
 from exported.recalibration import recalibrated
 from exported.trimming import trim
 from logdet.beside import Given
 from logdet.errors import UserError
-from logdet.scoring import Scores, score, status_counts
+from logdet.scoring import Scores, in_chunks, score, status_counts
 from logdet.text import command_line
 from logdet.two_samples import Difference, kolmogorov_smirnov
 from service.kinds import AnyModel
+from service.model import Model
 from service.results import OK, OUT_OF_SUPPORT, STATUSES, Decision
 
 
@@ -74,7 +76,8 @@ def calibrate(root: Path, model: AnyModel, given: Given, share: float) -> Recali
         rows=dict(zip(STATUSES, counts, strict=True)),
     )
     version = versions(root, manifest.name)[-1] + 1
-    after, contents = recalibrated(bundle, version, values[kept], source, trimmed)
+    latents = _latents(model, given)
+    after, contents = recalibrated(bundle, version, values[kept], source, trimmed, latents)
     folder = write_bundle(root, after, contents)
     calibration = read_bundle(folder).calibration()
     return Recalibrated(folder, bundle, after, calibration, decision, _difference(values, bundle))
@@ -107,6 +110,21 @@ def _that_count(scores: Scores, manifest: AnyManifest) -> tuple[NDArray[np.float
         p_value=decided.p_value[counts], is_anomaly=decided.is_anomaly[counts]
     )
     return scores.score[counts].astype(np.float64), about
+
+
+def _latents(model: AnyModel, given: Given) -> LatentMoments | None:
+    """What the latents of the rows in support are like; None of a model that has no density."""
+    if not isinstance(model, Model):
+        return None
+    rows, context, base = given.x, given.context, model.manifest.base
+
+    def run(start: int, stop: int) -> LatentMoments:
+        beside = None if context is None else context[start:stop]
+        part = model.evaluate(rows[start:stop], beside)
+        return LatentMoments.of(base, part.z[part.status == OK])
+
+    parts = in_chunks(len(rows), run)
+    return sum(parts[1:], parts[0])
 
 
 def _difference(values: NDArray[np.float64], bundle: Bundle) -> Difference:

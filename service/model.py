@@ -58,8 +58,15 @@ class Model(Loaded[FlowManifest]):
     def of(cls, manifest: FlowManifest, bundle: Bundle, runtime: Runtime) -> Self:
         """See :meth:`Loaded.of`."""
         plain = Loaded.of(manifest, bundle, runtime)
-        given = Conditioning.of(manifest)
-        return cls(manifest, plain.calibration, plain.rules, plain.graphs, plain.provider, given)
+        return cls(
+            manifest,
+            plain.calibration,
+            plain.rules,
+            plain.graphs,
+            plain.provider,
+            plain.latents,
+            Conditioning.of(manifest),
+        )
 
     def evaluate(
         self, x: Floats, context: Floats | None = None, steps: int | None = None

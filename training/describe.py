@@ -119,7 +119,7 @@ def common(
     files: tuple[Mapping[str, bytes], Calibrated],
 ) -> dict[str, Any]:
     """The fields that the manifests of all kinds have; arguments are those of :func:`describe`."""
-    contents, (calibration, trimmed) = files
+    contents, (calibration, trimmed, latents) = files
     return {
         "format_version": FORMAT_VERSION,
         "name": facts.recipe.name,
@@ -133,6 +133,7 @@ def common(
             rows=len(calibration.scores),
             quantiles=calibration.quantiles(),
             trimmed=trimmed,
+            latent_rows=None if latents is None else latents.rows,
         ),
         "provenance": _provenance(facts),
     }

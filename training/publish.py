@@ -15,6 +15,7 @@ from exported.arrays import write_arrays
 from exported.base import base_noise
 from exported.golden import pack, replay
 from exported.kinds import REFERENCE_GRAPH, FlowManifest
+from exported.latents import LatentMoments
 from exported.manifest import Graph
 from exported.noise import base_uniforms
 from training import reference
@@ -24,7 +25,6 @@ from training.describe import Trained, describe, describe_graphs
 from training.graphs import table_graphs
 from training.measure import measure
 from training.onnx_export import to_onnx
-from training.prepared import Prepared
 from training.runner import Runner, ask
 from training.steps import choose_steps, with_steps
 from training.table import Examples, Rows
@@ -95,9 +95,15 @@ def _export(trained: Trained) -> Exported:
         specs = table_graphs(trained.density, trained.prepared)
     measured = measure(run, trained.density, trained.prepared)
     golden = _golden(run, trained)
-    calibrated = Calibrated.of(_scores(run, trained.prepared), trained.recipe.trim)
+    scores, latents = _calibrating(run, trained)
+    calibrated = Calibrated.of(scores, trained.recipe.trim, latents)
     contents["golden.npz"] = write_arrays(golden)
-    contents["calibration.npz"] = write_arrays({"log_prob": calibrated.calibration.scores})
+    contents["calibration.npz"] = write_arrays(
+        {
+            "log_prob": calibrated.calibration.scores,
+            **({} if latents is None else latents.arrays()),
+        }
+    )
     graphs = describe_graphs(
         {name: specs[name] for name in exported},
         contents,
@@ -140,8 +146,18 @@ def plausible(columns: Columns) -> Rows:
     return columns.emitted(rows)
 
 
-def _scores(run: Runner, prepared: Prepared) -> NDArray[np.float64]:
-    """Of the calibration rows as the service gives them, so -inf for a row out of support."""
+def _calibrating(
+    run: Runner, trained: Trained
+) -> tuple[NDArray[np.float64], LatentMoments | None]:
+    """Scores of the calibration rows as the service gives them, so -inf for a row out of support.
+
+    And what the latents of those in support are like, if any is.
+    """
+    prepared = trained.prepared
     examples = prepared.split.calibration
-    scores = run("log_prob", prepared.inputs(examples))["log_prob"].astype(np.float64)
-    return np.where(prepared.in_support(examples), scores, -np.inf)
+    inside = prepared.in_support(examples)
+    out = run("log_prob", prepared.inputs(examples))
+    scores = np.where(inside, out["log_prob"].astype(np.float64), -np.inf)
+    base = trained.density.base.describe(len(prepared.columns.modelled))
+    z = out["z"][inside].astype(np.float64)
+    return scores, LatentMoments.of(base, z) if len(z) else None
