@@ -27,7 +27,7 @@ from exported.document import (
     parse_manifest,
 )
 from exported.errors import BundleExistsError, BundleInvalidError, BundleNotFoundError
-from exported.kinds import AnyManifest
+from exported.kinds import AnyManifest, expect_flow
 from exported.latents import ARRAY, LatentMoments
 from exported.manifest import NAME_PATTERN, BundleFile, Manifest
 
@@ -76,13 +76,14 @@ class Bundle:
         """What the latents of the calibration rows are like; None where that is not told.
 
         Raises:
-            BundleInvalidError: If it is not as the manifest says.
+            BundleInvalidError: If it is not as the manifest says, or no flow.
         """
         rows = self.manifest.calibration.latent_rows
         if rows is None:
             return None
+        latents = expect_flow(self.manifest).latent_features
         arrays = read_arrays(self.contents[self.manifest.calibration.artifact.file])
-        return LatentMoments.of_array(rows, arrays.get(ARRAY), self.manifest.latent_features)
+        return LatentMoments.of_array(rows, arrays.get(ARRAY), latents)
 
 
 def describe_file(name: str, content: bytes) -> BundleFile:

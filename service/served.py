@@ -47,7 +47,8 @@ class Served(Generic[L]):
         self.columns = tuple(feature.name for feature in manifest.features)
         self.latents = tuple(f"z{i}" for i in range(manifest.latent_features))
         rate = work.config.drift_alarm_rate
-        self.drift = Sketch(Ordinary(model), rate) if rate else None
+        which = f"{self.name}/{manifest.version}"
+        self.drift = Sketch(Ordinary(model), rate, which) if rate else None
 
     def told(self) -> Mapping[str, object]:
         """What every answer begins with."""

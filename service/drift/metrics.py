@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
@@ -28,10 +28,12 @@ class DriftMetrics(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """See prometheus_client."""
-        alarm, rows, p_value, shift = families = _families()
+        alarm, rows, p_value, shift = gauges = _gauges()
+        alarms = CounterMetricFamily("logdet_drift_alarms", "Alarms that began.", labels=_MODEL)
         for (name, version), sketch in self._sketches().items():
             key = (self._replica, name, str(version))
             alarm.add_metric(key, sketch.since is not None)
+            alarms.add_metric(key, sketch.alarms)
             for length, look in zip(LENGTHS, sketch.looks, strict=True):
                 if look is None:
                     continue
@@ -40,12 +42,10 @@ class DriftMetrics(Collector):
                 rows.add_metric(window, scored)
                 p_value.add_metric(window, sketch.level.corrected(found.smallest_p))
                 shift.add_metric(window, found.shift)
-        return families
+        return alarms, *gauges
 
 
-def _families() -> tuple[
-    GaugeMetricFamily, GaugeMetricFamily, GaugeMetricFamily, GaugeMetricFamily
-]:
+def _gauges() -> tuple[GaugeMetricFamily, GaugeMetricFamily, GaugeMetricFamily, GaugeMetricFamily]:
     windowed = (*_MODEL, "window")
     return (
         GaugeMetricFamily(

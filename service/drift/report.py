@@ -38,13 +38,14 @@ def report(sketch: Sketch, states: Sequence[State]) -> Json:
     return {
         "alarm": bool(began) or any(window["alarm"] for window in windows),
         "since": min(began, default=None),
+        "alarms": sum(state.alarms for state in states),
         "rows": sum(state.rows for state in states),
         "calibration_rows": ordinary.scored,
         "alarm_rate": level.rate,
         "alarm_p_value": level.p_value,
         "windows": windows,
         "replicas": [
-            {"replica": s.replica, "rows": s.rows, "since": s.since}
+            {"replica": s.replica, "rows": s.rows, "since": s.since, "alarms": s.alarms}
             for s in sorted(states, key=lambda state: state.replica)
         ],
     }

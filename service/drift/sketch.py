@@ -8,7 +8,10 @@ where a request was large.
 from __future__ import annotations
 
 import asyncio
+import logging
+import math
 import threading
+import time
 from collections import deque
 from dataclasses import dataclass
 from typing import Self
@@ -23,6 +26,9 @@ from service.results import Codes, Floats
 
 # A block takes some tenths of a millisecond; the event loop is held up for no more than four.
 INLINE_ROWS = 4 * BLOCK_ROWS
+LOG_EVERY_S = 3600.0
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +67,14 @@ class State:
         replica: Its name.
         rows: That it has seen.
         since: When its alarm began, ISO 8601 in UTC; None without one.
+        alarms: That began.
         windows: Of each length.
     """
 
     replica: str
     rows: int
     since: str | None
+    alarms: int
     windows: tuple[Sums, ...]
 
 
@@ -76,19 +84,22 @@ class Sketch:
     Args:
         ordinary: Its calibration rows.
         rate: See :class:`Level`.
+        name: Of the model and its version, for the log.
 
     Attributes:
         looks: The latest of each window; None before the first.
         rows: In complete blocks.
         since: See :class:`State`.
+        alarms: See :class:`State`.
     """
 
-    def __init__(self, ordinary: Ordinary, rate: float) -> None:
+    def __init__(self, ordinary: Ordinary, rate: float, name: str) -> None:
         latents = ordinary.sums.powers.shape[1]
         self.ordinary, self.level = ordinary, Level.of(rate, latents)
         self.looks: list[tuple[int, Difference] | None] = [None for _ in LENGTHS]
-        self.rows = 0
+        self.rows = self.alarms = 0
         self.since: str | None = None
+        self._name, self._logged_s = name, -math.inf
         self._windows = Windows(latents)
         self._is_alarmed = [False for _ in LENGTHS]
         self._has_latents = latents > 0
@@ -130,7 +141,7 @@ class Sketch:
         """Of now, without the rows that fill no block."""
         with self._adding:
             sums = tuple(self._windows.sums(place) for place in range(len(LENGTHS)))
-            return State(replica, self.rows, self.since, sums)
+            return State(replica, self.rows, self.since, self.alarms, sums)
 
     def _joined(
         self, taken: list[tuple[Floats, Floats | None, Codes]]
@@ -161,3 +172,16 @@ class Sketch:
             self.since = None
         elif self.since is None:
             self.since = now()
+            self.alarms += 1
+            self._log()
+
+    def _log(self) -> None:
+        """Say so, but not of every alarm of a stream that is about to raise one."""
+        if time.monotonic() - self._logged_s < LOG_EVERY_S:
+            return
+        self._logged_s = time.monotonic()
+        length = LENGTHS[self._is_alarmed.index(True)]
+        log.warning(
+            "%s: the last %d rows are unlike the calibration rows; /v1/models/%s/drift says how",
+            *(self._name, length, self._name.partition("/")[0]),
+        )
