@@ -120,8 +120,8 @@ class App:
         one = model + "/versions/{version}"
         return [
             Route(model + "/serve", serve, methods=["POST"]),
-            Route(model + "/{operation}", operation, methods=["POST"]),
-            Route(one + "/{operation}", operation, methods=["POST"]),
+            Route(model + "/{operation:operation}", operation, methods=["POST"]),
+            Route(one + "/{operation:operation}", operation, methods=["POST"]),
             Route(model + "/drift", drift),
             Route(one + "/drift", drift),
             Route(one, pages.manifest),

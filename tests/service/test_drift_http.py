@@ -199,6 +199,8 @@ def test_refusals_are_one_sentence(root: Path, core: Core) -> None:
     app = build_app(core)
     assert ask(app, "GET", "/v1/models/nobody/drift").status_code == 404
     assert ask(app, "GET", "/v1/models/watched/versions/9/drift").status_code == 404
+    posted = ask(app, "POST", "/v1/models/watched/drift", json={})
+    assert (posted.status_code, posted.headers["allow"]) == (405, "GET, HEAD")
     off = build_app(started(root, drift_alarm_rate=0))
     send(off, ordinary_rows(300))
     response = ask(off, "GET", "/v1/models/watched/drift")
