@@ -70,12 +70,11 @@ class Ordinary:
         trimmed, stayed = manifest.calibration.trimmed, model.calibration.scores
         self._lowest = None if trimmed is None else stayed[0]
         dropped = 0 if trimmed is None else trimmed.rows
-        self._scores = np.concatenate([np.full(dropped, stayed[0]), stayed])
+        self._scores = np.insert(stayed, 0, np.full(dropped, stayed[0])) if dropped else stayed
         rows = len(self._scores)
         self._edges = self._scores[np.arange(1, BINS) * rows // BINS]
         self._scale = None if moments is None else Scale.of(manifest.base)
-        none = LatentMoments(0, Sums.none(0).powers)
-        latents = moments or none
+        latents = moments or LatentMoments(0, Sums.none(0).powers)
         bins = self._binned(self._scores)
         self.sums = Sums(rows, 0.5 * rows, bins, latents.rows, latents.sums)
 

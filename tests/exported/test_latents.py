@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from exported.arrays import write_arrays
 from exported.base import base_noise
+from exported.bundle import read_bundle
 from exported.distributions import Base, GaussianMixture, StandardNormal, StudentT, Uniform
 from exported.errors import BundleInvalidError
 from exported.latents import ARRAY, BOUND, LatentMoments, Scale
+from tests.bundles import CALIBRATION_ROWS
+from tests.latents import write_autoencoder
+from tests.watched import write_watched
 
 NORMAL = StandardNormal(distribution="standard_normal", draws_per_row=2)
 BASES: list[Base] = [
@@ -69,3 +77,23 @@ def test_what_are_no_moments_of_bounded_latents_is_refused(
     with pytest.raises(BundleInvalidError) as refused:
         LatentMoments.of_array(10, means, 2)
     assert reason in str(refused.value)
+
+
+def test_a_bundle_has_the_moments_that_its_manifest_tells_of(tmp_path: Path) -> None:
+    bundle = read_bundle(write_watched(tmp_path))
+    latents, summary = bundle.latents(), bundle.manifest.calibration
+    assert latents is not None
+    assert (latents.rows, latents.sums.shape) == (CALIBRATION_ROWS, (3, 3))
+    silent = summary.model_copy(update={"latent_rows": None})
+    untold = bundle.manifest.model_copy(update={"calibration": silent})
+    assert replace(bundle, manifest=untold).latents() is None
+    without = write_arrays({"log_prob": bundle.calibration().scores})
+    lacking = replace(bundle, contents={**bundle.contents, summary.artifact.file: without})
+    with pytest.raises(BundleInvalidError, match=r"'latent_moments' of shape .3, 3., got none"):
+        lacking.latents()
+    other = read_bundle(write_autoencoder(tmp_path)).manifest
+    wrong = other.model_copy(
+        update={"calibration": other.calibration.model_copy(update={"latent_rows": 9})}
+    )
+    with pytest.raises(BundleInvalidError, match="expected a flow"):
+        replace(bundle, manifest=wrong).latents()
