@@ -17,6 +17,8 @@ from service.runtime import Runtime
 from tests.training.fits import publish, ring, tiny_recipe
 from tests.watched import calibrated, drawn, show, taken
 from training.datasets import load
+from training.prepared import prepare
+from training.recipes import Recipe
 
 SHUTTLE = Path(exported.__file__).parent / "bundles" / "shuttle" / "1"
 MILLION = 1_000_000
@@ -75,6 +77,15 @@ def silent(one: Population, known: int, seed: int) -> None:
         show(sketch, drawn(one.seen, AT_ONCE, rng), AT_ONCE)
     assert (sketch.rows, sketch.alarms) == (MILLION, 0)
     assert sketch.level.rate == 0.01
+
+
+def test_the_later_half_of_the_file_raises_none(shuttle: Population) -> None:
+    """As docs/drift.md says: in its order, against the calibration rows of the bundle."""
+    recipe = Recipe.model_validate(shuttle.model.manifest.provenance.recipe)
+    known = prepare(recipe, load("shuttle")).split.calibration.rows
+    sketch = calibrated(shuttle.model, shuttle.model.evaluate(known))
+    show(sketch, shuttle.seen)
+    assert (sketch.rows, sketch.alarms) == (22_750, 0)
 
 
 @pytest.mark.parametrize("which", ["shuttle", "trained"])
