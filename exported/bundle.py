@@ -29,6 +29,7 @@ from exported.document import (
 )
 from exported.errors import BundleExistsError, BundleInvalidError, BundleNotFoundError
 from exported.kinds import AnyManifest, expect_flow
+from exported.latents import ARRAY, LatentMoments
 from exported.manifest import NAME_PATTERN, BundleFile, Manifest
 from exported.scores import Scorer
 
@@ -72,6 +73,19 @@ class Bundle:
         manifest = expect_flow(self.manifest)
         arrays = read_arrays(self.contents[manifest.calibration.artifact.file])
         return scorer_of(manifest, arrays)
+
+    def latents(self) -> LatentMoments | None:
+        """What the latents of the calibration rows are like; None where that is not told.
+
+        Raises:
+            BundleInvalidError: If it is not as the manifest says, or no flow.
+        """
+        rows = self.manifest.calibration.latent_rows
+        if rows is None:
+            return None
+        latents = expect_flow(self.manifest).latent_features
+        arrays = read_arrays(self.contents[self.manifest.calibration.artifact.file])
+        return LatentMoments.of_array(rows, arrays.get(ARRAY), latents)
 
 
 def describe_file(name: str, content: bytes) -> BundleFile:

@@ -1,4 +1,4 @@
-"""``calibration.npz``: scores of the calibration rows by name, and of the reference rows."""
+"""``calibration.npz``: scores of calibration rows by name, of reference rows, and latents."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from exported.arrays import write_arrays
 from exported.calibration import Calibration
 from exported.errors import BundleInvalidError
 from exported.kinds import FlowManifest
+from exported.latents import LatentMoments
 from exported.manifest import CalibrationSummary
 from exported.scores import MAX_REFERENCE, PARTS, Floats, Reference, Scorer
 
@@ -19,11 +20,17 @@ Arrays = Mapping[str, NDArray[np.generic]]
 REFERENCE = "reference."
 
 
-def write(calibrations: Mapping[str, Calibration], reference: Reference | None) -> bytes:
+def write(
+    calibrations: Mapping[str, Calibration],
+    reference: Reference | None,
+    latents: LatentMoments | None = None,
+) -> bytes:
     """The file; equal scores give equal bytes."""
     arrays = {name: calibration.scores for name, calibration in calibrations.items()}
     if reference is not None:
         arrays |= {f"{REFERENCE}{name}": known for name, known in reference.scores.items()}
+    if latents is not None:
+        arrays |= latents.arrays()
     return write_arrays(arrays)
 
 

@@ -204,6 +204,8 @@ class CalibrationSummary(Frozen):
         source: Of the rows; None where training set them aside, as ``provenance`` tells.
         scores: Of a flow: its scores beside log_prob, each with its quantiles, of the same rows.
         reference: What some of these are made with; None where none of them is.
+        latent_rows: Rows in support, trimmed ones too, whose latents' moments the artifact has;
+            None where it has none.
     """
 
     artifact: BundleFile
@@ -213,6 +215,7 @@ class CalibrationSummary(Frozen):
     source: CalibrationSource | None = None
     scores: dict[ScoreName, dict[str, float]] = Field(default_factory=dict)
     reference: ReferenceSummary | None = None
+    latent_rows: int | None = Field(default=None, ge=1)
 
     @model_validator(mode="after")
     def _reference_fits(self) -> Self:

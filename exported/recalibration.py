@@ -12,6 +12,7 @@ from exported.bundle import Bundle, describe_file
 from exported.calibration import Calibration
 from exported.calibration_file import write
 from exported.kinds import AnyManifest, FlowManifest
+from exported.latents import LatentMoments
 from exported.manifest import CalibrationSource, CalibrationSummary, ScoreName
 from exported.trimming import Trimmed
 
@@ -22,6 +23,7 @@ def recalibrated(
     scores: Mapping[str, NDArray[np.floating]],
     source: CalibrationSource,
     trimmed: Trimmed | None = None,
+    latents: LatentMoments | None = None,
 ) -> tuple[AnyManifest, Mapping[str, bytes]]:
     """The manifest and the contents of that version; every other file is as it was.
 
@@ -32,6 +34,7 @@ def recalibrated(
             graphs give them; -inf out of support.
         source: Where the rows came from.
         trimmed: What is told of those that were left out for their scores.
+        latents: Of every row in support, of a flow.
 
     Raises:
         ValueError: If no row is in support.
@@ -40,7 +43,7 @@ def recalibrated(
     found = {name: Calibration.of(values) for name, values in scores.items()}
     first = found[manifest.SCORES]
     reference = bundle.scorer().reference if isinstance(manifest, FlowManifest) else None
-    content = write(found, reference)
+    content = write(found, reference, latents)
     summary = CalibrationSummary(
         artifact=describe_file(known.artifact.file, content),
         rows=len(first.scores),
@@ -53,6 +56,7 @@ def recalibrated(
             if name != manifest.SCORES
         },
         reference=known.reference,
+        latent_rows=None if latents is None else latents.rows,
     )
     changed = manifest.model_copy(update={"version": version, "calibration": summary})
     return changed, {**bundle.contents, known.artifact.file: content}

@@ -12,6 +12,7 @@ from exported.background import with_background
 from exported.bundle import Bundle, locate, read_bundle, versions, write_bundle
 from exported.calibration import Calibration
 from exported.kinds import AnyManifest, FlowManifest
+from exported.latents import LatentMoments
 from exported.manifest import CalibrationSource
 from exported.origin import now, rows_sha256
 from exported.recalibration import recalibrated
@@ -19,7 +20,7 @@ from exported.trimming import trim
 from logdet.beside import Given
 from logdet.errors import UserError
 from logdet.every_score import EveryScore, every_score
-from logdet.scoring import status_counts
+from logdet.scoring import in_chunks, status_counts
 from logdet.text import command_line
 from logdet.two_samples import Difference, kolmogorov_smirnov
 from service.kinds import AnyModel
@@ -84,7 +85,8 @@ def calibrate(
     )
     version = versions(root, manifest.name)[-1] + 1
     left = {name: scores[kept] for name, scores in by_name.items()}
-    after, contents = recalibrated(graphs, version, left, source, trimmed)
+    latents = _latents(model, given)
+    after, contents = recalibrated(graphs, version, left, source, trimmed, latents)
     folder = write_bundle(root, after, contents)
     calibration = read_bundle(folder).calibration()
     return Recalibrated(folder, bundle, after, calibration, decision, _difference(values, bundle))
@@ -117,6 +119,21 @@ def _that_count(scores: EveryScore, manifest: AnyManifest) -> dict[str, NDArray[
         )
     counts = (scores.status == OK) | (scores.status == OUT_OF_SUPPORT)
     return {name: values[counts].astype(np.float64) for name, values in scores.scores.items()}
+
+
+def _latents(model: AnyModel, given: Given) -> LatentMoments | None:
+    """What the latents of the rows in support are like; None of a model that has no density."""
+    if not isinstance(model, Model):
+        return None
+    rows, context, base = given.x, given.context, model.manifest.base
+
+    def run(start: int, stop: int) -> LatentMoments:
+        beside = None if context is None else context[start:stop]
+        part = model.evaluate(rows[start:stop], beside)
+        return LatentMoments.of(base, part.z[part.status == OK])
+
+    parts = in_chunks(len(rows), run)
+    return sum(parts[1:], parts[0])
 
 
 def _difference(values: NDArray[np.float64], bundle: Bundle) -> Difference:

@@ -11,6 +11,8 @@ import asyncio
 from service.catalogue import Catalogue
 from service.config import ServiceConfig
 from service.door import Door
+from service.drift.metrics import DriftMetrics
+from service.drift.sketch import Sketch, State
 from service.errors import ErrorKind, ServiceError
 from service.metrics import Metrics
 from service.policies import Policies
@@ -40,6 +42,7 @@ class Core:
         self.door = Door.of(config, self.metrics)
         self.catalogue = Catalogue()
         self.metrics.registry.register(Standing(replica, lambda: self.catalogue.routes))
+        self.metrics.registry.register(DriftMetrics(replica, self._sketches))
         self.work = Work(config, self.metrics)
         self._served: dict[tuple[str, int], AnyServed] = {}
         self._by_default: dict[str, AnyServed] = {}
@@ -139,3 +142,28 @@ class Core:
         if version is None:
             return self._by_default[name]
         return self._served[manifest.name, manifest.version]
+
+    def sketch(self, served: AnyServed) -> Sketch:
+        """What looks for drift in a model's rows.
+
+        Raises:
+            ServiceError: ``unsupported`` if nothing does.
+        """
+        if served.drift is None:
+            raise ServiceError(
+                ErrorKind.UNSUPPORTED,
+                "this service does not look for drift; LOGDET_DRIFT_ALARM_RATE sets the rate of "
+                "false alarms at which it does",
+            )
+        return served.drift
+
+    async def drift(self, name: str, version: int) -> State | None:
+        """What this replica knows of drift; None where it does not serve that version."""
+        served = self._served.get((name, version))
+        if served is None or served.drift is None:
+            return None
+        return await asyncio.to_thread(served.drift.state, self.metrics.replica)
+
+    def _sketches(self) -> dict[tuple[str, int], Sketch]:
+        found = {key: served.drift for key, served in self._served.items()}
+        return {key: sketch for key, sketch in found.items() if sketch is not None}

@@ -15,6 +15,7 @@ from exported.bundle import Bundle
 from exported.calibration import Calibration
 from exported.graphs import check_graph
 from exported.kinds import REFERENCE_GRAPH
+from exported.latents import LatentMoments
 from exported.manifest import Manifest
 from service.errors import invalid
 from service.results import Decision, Floats
@@ -38,6 +39,7 @@ class Loaded(Generic[M]):
         rules: Which rows may be run.
         graphs: Sessions by graph name.
         provider: Where they run.
+        latents: What those of the calibration rows are like; None where the bundle does not tell.
     """
 
     manifest: M
@@ -45,6 +47,7 @@ class Loaded(Generic[M]):
     rules: RowRules
     graphs: Mapping[str, Sessions]
     provider: str
+    latents: LatentMoments | None
 
     @classmethod
     def of(cls, manifest: M, bundle: Bundle, runtime: Runtime) -> Self:
@@ -60,7 +63,8 @@ class Loaded(Generic[M]):
         """
         graphs = open_graphs(bundle, runtime)
         rules = RowRules.of(manifest.features)
-        return cls(manifest, bundle.calibration(), rules, graphs, runtime.provider)
+        calibration, latents = bundle.calibration(), bundle.latents()
+        return cls(manifest, calibration, rules, graphs, runtime.provider, latents)
 
     @property
     def default_alpha(self) -> float:

@@ -70,7 +70,7 @@ class Model(Loaded[FlowManifest]):
     def of(cls, manifest: FlowManifest, bundle: Bundle, runtime: Runtime) -> Self:
         """See :meth:`Loaded.of`."""
         plain = Loaded.of(manifest, bundle, runtime)
-        parts = plain.calibration, plain.rules, plain.graphs, plain.provider
+        parts = plain.calibration, plain.rules, plain.graphs, plain.provider, plain.latents
         scores = bundle.scorer(), bundle.calibrations()
         return cls(manifest, *parts, Conditioning.of(manifest), *scores, _usual_terms(bundle))
 

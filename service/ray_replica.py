@@ -18,6 +18,7 @@ import service
 from service import collector
 from service.config import ServiceConfig
 from service.core import Core
+from service.drift.sketch import State
 from service.errors import ErrorKind, ServiceError
 from service.grpc.server import GrpcServer
 from service.http.app import MetricsPage, build_app
@@ -59,8 +60,8 @@ class Density:
         self._core.load()
         scrape = Scrape(self._core.metrics.snapshot, self._snapshots, RayError, RayServeException)
         # Serve answers with the id of a request itself.
-        app = HideRequestId(build_app(self._core, scrape.page, self._change_all), sane=True)
-        self._app = Drainable(GoneWhere(app, RayError))
+        app = build_app(self._core, scrape.page, self._change_all, self._drift_all)
+        self._app = Drainable(GoneWhere(HideRequestId(app, sane=True), RayError))
         self._following = self._core.follow()
         self._grpc = await _answer_grpc(self._core, scrape.page, self._change_all)
         collector.settle()
@@ -117,6 +118,22 @@ class Density:
             where = f" (in {len(refused)} of {len(answers)} replicas)"
             told = message + (where if len(refused) < len(answers) else "")
             raise ServiceError(ErrorKind(kind), told)
+
+    async def drift(self, name: str, version: int) -> State | None:
+        """See :meth:`service.core.Core.drift`."""
+        return await self._core.drift(name, version)
+
+    async def _drift_all(self, name: str, version: int) -> Sequence[State]:
+        """What all replicas know of drift."""
+        replicas = serve.get_deployment_handle(DEPLOYMENT, APPLICATION)
+        asked = replicas.broadcast("drift", name, version)
+        try:
+            states = await asked.results_async(timeout_s=TIMEOUT_S)
+        except (TimeoutError, RayError, RayServeException) as error:
+            raise ServiceError(
+                ErrorKind.DEADLINE, "not every replica answered in time; ask again"
+            ) from error
+        return [state for state in states if state is not None]
 
     async def _snapshots(self) -> Sequence[str]:
         replicas = serve.get_deployment_handle(DEPLOYMENT, APPLICATION)

@@ -9,6 +9,8 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from exported.noise import MAX_SEED
+from service.drift.sketch import Sketch
+from service.drift.sums import Ordinary
 from service.errors import invalid
 from service.jobs import Arrays, Take
 from service.lanes import Lane
@@ -33,6 +35,7 @@ class Served(Generic[L]):
     Attributes:
         columns: Names of the values of a row.
         latents: Names of the values of a latent row, for messages.
+        drift: Sees what is answered about callers' rows; None where nothing looks for drift.
     """
 
     def __init__(self, model: L, metrics: ModelMetrics, work: Work) -> None:
@@ -43,6 +46,9 @@ class Served(Generic[L]):
         self.name: str = manifest.name
         self.columns = tuple(feature.name for feature in manifest.features)
         self.latents = tuple(f"z{i}" for i in range(manifest.latent_features))
+        rate = work.config.drift_alarm_rate
+        which = f"{self.name}/{manifest.version}"
+        self.drift = Sketch(Ordinary(model), rate, which) if rate else None
 
     def told(self) -> Mapping[str, object]:
         """What every answer begins with."""

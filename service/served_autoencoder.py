@@ -41,6 +41,8 @@ class ServedAutoencoder(Served[Autoencoder]):
         """Negative error of rows and whether each is an anomaly; see :meth:`Loaded.decide`."""
         self.model.decide(np.empty(0), alpha, fdr)  # an impossible rate is refused before any run
         score, status = await self._rows("score", self._score, x)
+        if self.drift is not None:
+            self.drift.saw(score, None, status)
         return self._scored(score, status, alpha, fdr)
 
     def _encoding(self, rows: Array) -> Arrays:

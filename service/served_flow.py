@@ -227,7 +227,10 @@ class ServedFlow(Served[Model]):
         return self._seen(x, choice, Evaluated(*await self._given(operation, lane, x, choice)))
 
     def _seen(self, x: Floats, choice: Choice, evaluated: Evaluated) -> Evaluated:
-        """The answer, of which a few rows may be checked later."""
+        """The answer, which tells of drift, and of which a few rows may be checked later."""
+        # Calibration rows took the default number of steps.
+        if self.drift is not None and self.lanes(choice.steps) is self._default:
+            self.drift.saw(evaluated.log_prob, evaluated.z, evaluated.status)
         if self._self_check is not None:
             self._self_check.saw(x, choice, evaluated)
         return evaluated

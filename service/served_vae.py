@@ -106,6 +106,8 @@ class ServedVAE(Served[VAE]):
             refuse_uncalibrated(field, asked, at, self.name, "log_prob_bound")
         places = np.zeros(len(x), dtype=np.int64)  # the same noise for every row
         bounded = await self._bound("score", self._score, x, places, self.scoring)
+        if self.drift is not None:
+            self.drift.saw(bounded.importance_bound, None, bounded.status)
         return self._scored(bounded.importance_bound, bounded.status, alpha, fdr)
 
     async def encode(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from exported.calibration import Calibration
 from exported.calibration_file import write
+from exported.latents import LatentMoments
 from exported.manifest import ReferenceSummary
 from exported.scores import Reference
 from exported.trimming import Trimmed, trim
@@ -27,12 +28,14 @@ class Calibrated(NamedTuple):
         beside: Of other scores of the same rows, by name.
         reference: What these are made with, and how many rows that is of; None where they need
             none.
+        latents: Of every row in support, those left out too; of a flow.
     """
 
     calibration: Calibration
     trimmed: Trimmed | None
     beside: Mapping[str, Calibration] = _NONE
     reference: tuple[Reference, int] | None = None
+    latents: LatentMoments | None = None
 
     @classmethod
     def of(
@@ -41,6 +44,7 @@ class Calibrated(NamedTuple):
         share: float,
         beside: Mapping[str, NDArray[np.float64]] = MappingProxyType({}),
         reference: tuple[Reference, int] | None = None,
+        latents: LatentMoments | None = None,
     ) -> Self:
         """Leave a share of the lowest out; see :func:`exported.trimming.trim`.
 
@@ -49,12 +53,12 @@ class Calibrated(NamedTuple):
         """
         kept, trimmed = trim(scores, share)
         others = {name: Calibration.of(values[kept]) for name, values in beside.items()}
-        return cls(Calibration.of(scores[kept]), trimmed, others, reference)
+        return cls(Calibration.of(scores[kept]), trimmed, others, reference, latents)
 
     def content(self, first: str) -> bytes:
         """The bundle's file, in which the first scores are called so."""
         reference = None if self.reference is None else self.reference[0]
-        return write({first: self.calibration, **self.beside}, reference)
+        return write({first: self.calibration, **self.beside}, reference, self.latents)
 
     def described(self) -> dict[str, Any]:
         """What the manifest tells of it, without the file."""
@@ -64,6 +68,8 @@ class Calibrated(NamedTuple):
             "trimmed": self.trimmed,
             "scores": {name: known.quantiles() for name, known in self.beside.items()},
         }
+        if self.latents is not None:
+            told["latent_rows"] = self.latents.rows
         if self.reference is not None:
             reference, rows = self.reference
             told["reference"] = ReferenceSummary(rows=rows, mean_log_prob=reference.mean_log_prob)

@@ -16,6 +16,7 @@ from exported.arrays import write_arrays
 from exported.base import base_noise
 from exported.golden import pack, replay
 from exported.kinds import GRADIENT_GRAPH, REFERENCE_GRAPH, FlowManifest
+from exported.latents import LatentMoments
 from exported.manifest import Graph, ScoreName
 from exported.noise import base_uniforms
 from exported.scores import LATENT_NORM, LIKELIHOOD_RATIO, Reference, Scorer
@@ -157,7 +158,9 @@ def _calibrated(run: Runner, trained: Trained) -> Calibrated:
     scorer = Scorer(base, [name for name in names if name != LIKELIHOOD_RATIO], reference)
     log_prob, z = _evaluated(run, prepared, prepared.split.calibration)
     counted = None if reference is None else (reference, len(validation))
-    return Calibrated.of(log_prob, trained.recipe.trim, scorer(log_prob, z), counted)
+    inside = log_prob > -np.inf
+    latents = LatentMoments.of(base, z[inside]) if inside.any() else None
+    return Calibrated.of(log_prob, trained.recipe.trim, scorer(log_prob, z), counted, latents)
 
 
 def _evaluated(

@@ -1,4 +1,4 @@
-"""What is asked of a service and answered by JSON: catalogue, manifests, expectations."""
+"""What is asked of a service and answered by JSON: catalogue, manifests, drift, expectations."""
 
 from __future__ import annotations
 
@@ -48,6 +48,22 @@ class Documents(ABC, Generic[DocumentT, CatalogueT]):
             timeout: Seconds of the whole call, every attempt; the client's own if None.
         """
         document = Document(model_name(name), version)
+        return self._run(self._calls.document(document, timeout))  # type: ignore[no-any-return]
+
+    def drift(
+        self, name: str, version: int | None = None, *, timeout: float | None = None
+    ) -> DocumentT:
+        """Whether the rows that were asked about still look like the calibration rows: a dict.
+
+        Args:
+            name: Of the model.
+            version: Of the model; the newest if None.
+            timeout: Seconds of the whole call, every attempt; the client's own if None.
+
+        Returns:
+            ``alarm``, ``since``, and in ``windows`` what differs, by docs/drift.md.
+        """
+        document = Document(model_name(name), version, "drift")
         return self._run(self._calls.document(document, timeout))  # type: ignore[no-any-return]
 
     def expectation(  # noqa: PLR0913  one parameter a setting

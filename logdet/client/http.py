@@ -109,7 +109,7 @@ def _request(
     elif asked.body is not None:
         body = _json(asked.body)
         headers["content-type"] = JSON
-    method = "GET" if asked.operation is None else "POST"
+    method = "GET" if isinstance(asked, Document) and asked.body is None else "POST"
     return http.build_request(
         method, _path(asked), params=settings, headers=headers, content=body, timeout=within_s
     )

@@ -44,7 +44,7 @@ class Document:
     Attributes:
         model: Its name; None for the catalogue.
         version: None for the newest.
-        operation: None for the manifest.
+        operation: None for the manifest. One without a body is only looked at.
         body: What the operation is asked; None where nothing is.
     """
 

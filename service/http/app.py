@@ -17,6 +17,7 @@ from service.errors import ErrorKind, ServiceError
 from service.http import docs
 from service.http.catalogue import Pages
 from service.http.door import admit
+from service.http.drift import Drift, Everyone
 from service.http.errors import error_response, refusal, unimplemented
 from service.http.headers import allowed_seconds, header
 from service.http.kinds import OPERATIONS
@@ -41,12 +42,17 @@ class App:
         core: Does the work; started before the first request.
         metrics: Gives the page ``/metrics``; this replica's own if None.
         change: Loads and unloads a model in all replicas; in this one alone if None.
+        drift: Asks all replicas what they know of drift; this one alone if None.
     """
 
     def __init__(
-        self, core: Core, metrics: MetricsPage | None = None, change: Change | None = None
+        self,
+        core: Core,
+        metrics: MetricsPage | None = None,
+        change: Change | None = None,
+        drift: Everyone | None = None,
     ) -> None:
-        self._core = core
+        self._core, self._drift = core, Drift(core, drift)
         self._metrics_page = metrics or self._own_metrics
         self._change = change
         self._described: tuple[Catalogue, Response] | None = None
@@ -107,12 +113,17 @@ class App:
         async def serve(request: Request) -> Response:
             return await choose(request)
 
+        async def drift(request: Request) -> Response:
+            return await self._drift(request)
+
         model = "/v1/models/{model}"
         one = model + "/versions/{version}"
         return [
             Route(model + "/serve", serve, methods=["POST"]),
-            Route(model + "/{operation}", operation, methods=["POST"]),
-            Route(one + "/{operation}", operation, methods=["POST"]),
+            Route(model + "/{operation:operation}", operation, methods=["POST"]),
+            Route(one + "/{operation:operation}", operation, methods=["POST"]),
+            Route(model + "/drift", drift),
+            Route(one + "/drift", drift),
             Route(one, pages.manifest),
             Route(model, pages.manifest),
             Route("/v1/models", pages.models),
@@ -161,9 +172,14 @@ class _Answering:
         return self._send(message)
 
 
-def build_app(core: Core, metrics: MetricsPage | None = None, change: Change | None = None) -> App:
+def build_app(
+    core: Core,
+    metrics: MetricsPage | None = None,
+    change: Change | None = None,
+    drift: Everyone | None = None,
+) -> App:
     """The application over a core; see :class:`App`."""
-    return App(core, metrics, change)
+    return App(core, metrics, change, drift)
 
 
 def _is_open_inference(scope: Scope) -> bool:

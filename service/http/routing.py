@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,6 +16,14 @@ from starlette.types import Scope
 Handler = Callable[[Request], Awaitable[Response]]
 Found = tuple[Handler, Mapping[str, Any]]
 
+
+class _Operation(StringConvertor):
+    """The name of an operation; what is only looked at is none, so that POST is a 405 there."""
+
+    regex = "(?!drift$)[^/]+"
+
+
+register_url_convertor("operation", _Operation())
 _REMEMBERED, _LONGEST = 1024, 256  # paths, and characters of one: clients choose them
 
 

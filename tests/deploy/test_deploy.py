@@ -13,15 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import numpy as np
 import pytest
 import yaml
 
 from service.config import ServiceConfig
+from service.core import Core
 from service.door import refuse_undecided
 from service.metrics import Metrics
 from service.ray_profile import CLUSTER
 from service.selfcheck_bounds import Bounds
 from service.selfcheck_metrics import SelfCheckSeries
+from tests.bundles import write_gaussian
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -182,12 +185,34 @@ def test_prometheus_finds_its_rules_where_the_compose_file_puts_them(compose: An
     )
 
 
+def rules(series: str) -> list[Any]:
+    """Those that ask for series of a name."""
+    every = read_yaml(DEPLOY / "alerts.yml")["groups"][0]["rules"]
+    assert all(("logdet_self_checks" in r["expr"]) != ("logdet_drift" in r["expr"]) for r in every)
+    return [rule for rule in every if series in rule["expr"]]
+
+
+def test_alerts_of_drift_ask_for_series_that_there_are(tmp_path: Path) -> None:
+    write_gaussian(tmp_path)
+    core = Core(ServiceConfig(bundles=tmp_path, provider="cpu", sessions=1))
+    core.load()
+    sketch = core.sketch(core.find("gauss"))
+    rows = np.zeros(10_000, np.float32)
+    for start in range(0, len(rows), 1_000):
+        sketch.saw(rows[start : start + 1_000], None, np.zeros(1_000, np.uint8))
+    page = core.metrics.snapshot()
+    asked = " ".join(rule["expr"] for rule in rules("logdet_drift"))
+    for name, labels in re.findall(r"(logdet_\w+)(\{[^}]*\})?", asked):
+        window = f'version="1",{labels[1:-1]}' if labels else 'version="1"'
+        assert f'{name}{{model="gauss",replica="0",{window}}} ' in page
+
+
 def test_alerts_ask_for_series_that_there_are() -> None:
     metrics = Metrics("0")
     series = SelfCheckSeries("0", metrics.registry)
     series.model(("m", "1"), Bounds(-1.0, 1.0, {"log_prob": 1.0, "round_trip": 1.0}))
     page = metrics.snapshot()
-    for rule in read_yaml(DEPLOY / "alerts.yml")["groups"][0]["rules"]:
+    for rule in rules("logdet_self_checks"):
         asked = re.findall(r'(logdet_\w+)\{result=~?"([\w|]+)"\}', rule["expr"])
         assert len(asked) == rule["expr"].count("logdet_")
         for name, results in asked:

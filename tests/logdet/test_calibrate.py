@@ -92,7 +92,7 @@ def test_scores_are_those_of_logdet_score_in_every_kind(
         "given": write(tmp_path / "given.parquet", given, (*NAMES, *CONTEXT)),
         "stepped": write(tmp_path / "plain.parquet", ordinary_rows(60)),
     }
-    latent = write(tmp_path / "latent.parquet", latent_rows(60))
+    latent = _latent_file(tmp_path)
     files |= dict.fromkeys(("vae", "plain", "auto"), latent)
     for name, file in files.items():
         made = run("calibrate", name, "--data", file)
@@ -118,6 +118,30 @@ def test_rows_without_an_answer_are_left_out_and_rows_out_of_support_are_the_low
     scores = after.calibration().scores
     assert (len(scores), after.manifest.calibration.rows) == (18, 18)
     assert np.isneginf(scores).sum() == 2
+
+
+def test_latents_of_all_rows_in_support_are_told_of(
+    run: Run, bundles: Path, tmp_path: Path
+) -> None:
+    x = ordinary_rows(40, seed=7)
+    x[3, 0], x[6, 3] = np.nan, SITE + 1
+    data = write(tmp_path / "odd.parquet", x)
+    assert run("calibrate", "gauss", "--data", data, "--trim", 0.2).exit_code == 0
+    after = published(bundles, "gauss", 3)
+    z = np.clip(exact(np.delete(x, [3, 6], axis=0)).z, -3.0, 3.0)
+    latents = after.latents()
+    assert latents is not None
+    assert latents.rows == after.manifest.calibration.latent_rows == 38
+    np.testing.assert_allclose(
+        latents.sums, [(z**k).sum(axis=0) for k in (1, 2, 4)], rtol=1e-4, atol=1e-4
+    )
+    write_each_kind(bundles)
+    assert run("calibrate", "vae", "--data", _latent_file(tmp_path)).exit_code == 0
+    assert published(bundles, "vae", 2).latents() is None
+
+
+def _latent_file(folder: Path) -> Path:
+    return write(folder / "latent.parquet", latent_rows(60))
 
 
 def test_the_lowest_share_is_trimmed_and_told(run: Run, bundles: Path, fresh: Path) -> None:

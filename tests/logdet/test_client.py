@@ -336,6 +336,16 @@ def test_expectations(client: Client) -> None:
         client.expectation("gauss", [{"mean": np.nan}])
 
 
+def test_drift(client: Client) -> None:
+    before = client.drift("gauss", 1)
+    client.score("gauss", ordinary_rows(250), version=1)
+    after = client.drift("gauss", 1)
+    assert (after["model"], after["version"], after["alarm"]) == ("gauss", 1, False)
+    assert after["rows"] - before["rows"] in (250, 500)  # others' rows fill a block with these
+    with pytest.raises(NotFound, match="no model is named"):
+        client.drift("nobody")
+
+
 def test_models_and_manifests(client: Client) -> None:
     catalogue = {entry["name"]: entry for entry in client.models()}
     assert catalogue["gauss"]["versions"] == [1, 2]
@@ -428,7 +438,7 @@ def test_both_clients_have_every_operation_and_no_other() -> None:
     public = [name for name in dir(Client) if not name.startswith("_")]
     assert public == [name for name in dir(AsyncClient) if not name.startswith("_")]
     operations = {operation for _, operation, _ in CALLS.values()}
-    assert set(public) == operations | {"models", "model", "expectation", "close"}
+    assert set(public) == operations | {"models", "model", "drift", "expectation", "close"}
 
 
 def test_the_import_is_light() -> None:

@@ -166,6 +166,7 @@ def test_async_calls_run_together(urls: tuple[str, str]) -> None:
         (lambda c: c.sample("gauss", 300_000), TooLarge, "262144 rows"),
         (lambda c: c.models(), Unsupported, "got the catalogue; ask by http"),
         (lambda c: c.model("gauss"), Unsupported, "got the manifest; ask by http"),
+        (lambda c: c.drift("gauss"), Unsupported, "got drift; ask by http"),
         (lambda c: c.expectation("gauss", []), Unsupported, "got expectation; ask by http"),
         (lambda c: c.reconstruct("auto", LINEAR), Unsupported, "got reconstruct; ask by http"),
         (lambda c: c.log_prob("gauss", pd.DataFrame(X)), Unsupported, "rows as an array, got"),

@@ -120,6 +120,19 @@ def test_decoded_rows_keep_constants_and_density(made: Made) -> None:
     assert np.abs(scored - implied).max() < 1e-2
 
 
+def test_the_calibration_tells_what_its_latents_are_like(made: Made) -> None:
+    manifest, calibration = made.bundle.manifest, made.run.prepared.split.calibration
+    x = calibration.rows.astype(x_dtype(made))
+    z = np.clip(made.graphs("log_prob", {"x": x})["z"].astype(np.float64), -3.0, 3.0)
+    latents = made.bundle.latents()
+    assert latents is not None
+    inside = made.run.prepared.in_support(calibration)
+    assert latents.rows == manifest.calibration.latent_rows == inside.sum() > 0
+    assert manifest.base.distribution == "student_t"
+    expected = [(z[inside] ** k).mean(axis=0) for k in (1, 2, 4)]
+    np.testing.assert_allclose(latents.sums / latents.rows, expected, rtol=1e-6, atol=1e-6)
+
+
 def test_manifest_says_what_was_decided(made: Made) -> None:
     manifest = made.bundle.manifest
     kinds: Mapping[str, str] = {f.name: f.kind for f in manifest.features}

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pydantic.json_schema import models_json_schema
 
 from exported.manifest import Manifest
-from service.http import schemas
+from service.http import drift_schemas, schemas
 from service.http.kinds import KINDS
 from service.http.openapi import native, open_inference
 from service.http.openapi.guarded import guarded as with_tokens
@@ -33,7 +33,12 @@ def document(title_version: str, manifests: Sequence[Manifest], *, guarded: bool
         manifests: Of the models that are served; the examples are requests that they answer.
         guarded: Whether requests must show a token.
     """
-    native_models = (schemas.CatalogueAnswer, schemas.ServeBody, schemas.ErrorAnswer)
+    native_models = (
+        schemas.CatalogueAnswer,
+        schemas.ServeBody,
+        schemas.ErrorAnswer,
+        drift_schemas.DriftAnswer,
+    )
     described = [*native_models, *open_inference.MODELS]
     for kind in KINDS.values():
         described.extend((*kind.requests.values(), *kind.answers.values()))

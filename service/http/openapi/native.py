@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from exported.manifest import Manifest
 from service.examples import bodies
 from service.http import expectation, media, schemas
+from service.http.drift_schemas import DriftAnswer
 from service.http.kinds import KINDS, OPERATIONS
 from service.http.openapi import tables
 from service.http.openapi.parts import OF_A_BODY, Json, downgraded, parameter, ref, responses
@@ -24,6 +25,7 @@ _SUMMARIES = {
     "log_prob_bound": "Lower bounds on the log-density of rows, of a VAE",
     "reconstruct": "Rows encoded and decoded, of a VAE or an autoencoder",
 }
+_DRIFT = "Whether callers' rows still look like the calibration rows"
 
 
 def paths(manifests: Sequence[Manifest]) -> Json:
@@ -38,6 +40,10 @@ def paths(manifests: Sequence[Manifest]) -> Json:
         "/v1/models/{model}": _get("The manifest of the version that answers", {}, [name]),
         "/v1/models/{model}/serve": _serve(name),
         "/v1/models/{model}/versions/{version}": _get("A manifest", {}, [name, version]),
+        "/v1/models/{model}/drift": _get(_DRIFT, ref(DriftAnswer), [name]),
+        "/v1/models/{model}/versions/{version}/drift": _get(
+            _DRIFT, ref(DriftAnswer), [name, version]
+        ),
         "/metrics": _get("Metrics in the Prometheus text format", None, []),
         "/healthz": _get("Liveness", {}, []),
     }

@@ -1,0 +1,187 @@
+"""One model's stream as this replica sees it: rows go in as they are answered, sums stay.
+
+A request pays for putting its answer into a queue. Each :data:`BLOCK_ROWS` rows are then added up
+and held against the calibration rows in one go: by the event loop where that is quick, in a thread
+where a request was large.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from exported.origin import now
+from service.drift.difference import Difference, tests
+from service.drift.sums import Ordinary, Sums
+from service.drift.windows import BLOCK_ROWS, LENGTHS, LOOKS, Windows
+from service.results import Codes, Floats
+
+# A block takes some tenths of a millisecond; the event loop is held up for no more than four.
+INLINE_ROWS = 4 * BLOCK_ROWS
+LOG_EVERY_S = 3600.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """At which p-value there is an alarm.
+
+    Attributes:
+        rate: False alarms to be expected in :data:`service.drift.windows.PER_ROWS` rows.
+        tests: p-values that count in so many rows: each of each window at each look, of the
+            replica that has the rows and of all replicas together.
+    """
+
+    rate: float
+    tests: int
+
+    @classmethod
+    def of(cls, rate: float, latents: int) -> Self:
+        """Of a model with so many latents."""
+        return cls(rate, 2 * LOOKS * tests(latents))
+
+    @property
+    def p_value(self) -> float:
+        """The largest at which there is an alarm."""
+        return self.rate / self.tests
+
+    def corrected(self, p_value: float) -> float:
+        """For all that are looked at; there is an alarm where it is at most the rate."""
+        return min(1.0, p_value * self.tests)
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What a replica knows of the stream.
+
+    Attributes:
+        replica: Its name.
+        rows: That it has seen.
+        since: When its alarm began, ISO 8601 in UTC; None without one.
+        alarms: That began.
+        windows: Of each length.
+    """
+
+    replica: str
+    rows: int
+    since: str | None
+    alarms: int
+    windows: tuple[Sums, ...]
+
+
+class Sketch:
+    """Of one model.
+
+    Args:
+        ordinary: Its calibration rows.
+        rate: See :class:`Level`.
+        name: Of the model and its version, for the log.
+
+    Attributes:
+        looks: The latest of each window; None before the first.
+        rows: In complete blocks.
+        since: See :class:`State`.
+        alarms: See :class:`State`.
+    """
+
+    def __init__(self, ordinary: Ordinary, rate: float, name: str) -> None:
+        latents = ordinary.sums.powers.shape[1]
+        self.ordinary, self.level = ordinary, Level.of(rate, latents)
+        self.looks: list[tuple[int, Difference] | None] = [None for _ in LENGTHS]
+        self.rows = self.alarms = 0
+        self.since: str | None = None
+        self._name, self._logged_s = name, -math.inf
+        self._windows = Windows(latents)
+        self._is_alarmed = [False for _ in LENGTHS]
+        self._has_latents = latents > 0
+        self._waiting: deque[tuple[Floats, Floats | None, Codes]] = deque()
+        self._count = 0
+        self._adding = threading.Lock()
+
+    def saw(self, score: Floats, z: Floats | None, status: Codes) -> None:
+        """Take the answers about rows; on the event loop.
+
+        Args:
+            score: Shape ``(rows,)``.
+            z: Shape ``(rows, latents)``; None of a model without.
+            status: Shape ``(rows,)``.
+        """
+        self._waiting.append((score, z, status))
+        self._count += len(status)
+        if self._count >= BLOCK_ROWS:
+            count, self._count = self._count, 0
+            if count <= INLINE_ROWS:
+                self.add()
+            else:
+                asyncio.get_running_loop().run_in_executor(None, self.add)
+
+    def add(self) -> None:
+        """Add up what waits, but for the last rows that fill no block; from any thread."""
+        if not self._adding.acquire(blocking=False):
+            return  # whoever is at it takes these as well, or the next to come does
+        try:
+            taken = []
+            while self._waiting:
+                taken.append(self._waiting.popleft())
+            if taken:
+                self._add(*self._joined(taken))
+        finally:
+            self._adding.release()
+
+    def state(self, replica: str) -> State:
+        """Of now, without the rows that fill no block."""
+        with self._adding:
+            sums = tuple(self._windows.sums(place) for place in range(len(LENGTHS)))
+            return State(replica, self.rows, self.since, self.alarms, sums)
+
+    def _joined(
+        self, taken: list[tuple[Floats, Floats | None, Codes]]
+    ) -> tuple[Floats, Floats | None, Codes]:
+        scores, latents, statuses = zip(*taken, strict=True)
+        z = np.concatenate(latents) if self._has_latents else None
+        return np.concatenate(scores), z, np.concatenate(statuses)
+
+    def _add(self, score: Floats, z: Floats | None, status: Codes) -> None:
+        whole = len(status) - len(status) % BLOCK_ROWS
+        for start in range(0, whole, BLOCK_ROWS):
+            rows = slice(start, start + BLOCK_ROWS)
+            part = None if z is None else z[rows]
+            self._look(self._windows.add(self.ordinary.of(score[rows], part, status[rows])))
+            self.rows += BLOCK_ROWS
+        if whole < len(status):
+            rest = slice(whole, None)  # copied: a view would keep all of a large request
+            left = None if z is None else z[rest].copy()
+            self._waiting.appendleft((score[rest].copy(), left, status[rest].copy()))
+
+    def _look(self, moved: list[int]) -> None:
+        for place in moved:
+            window = self._windows.sums(place)
+            found = Difference.of(window, self.ordinary.sums)
+            self.looks[place] = window.scored, found
+            self._is_alarmed[place] = found.smallest_p <= self.level.p_value
+        if not any(self._is_alarmed):
+            self.since = None
+        elif self.since is None:
+            self.since = now()
+            self.alarms += 1
+            self._log()
+
+    def _log(self) -> None:
+        """Say so, but not of every alarm of a stream that is about to raise one."""
+        if time.monotonic() - self._logged_s < LOG_EVERY_S:
+            return
+        self._logged_s = time.monotonic()
+        length = LENGTHS[self._is_alarmed.index(True)]
+        log.warning(
+            "%s: the last %d rows are unlike the calibration rows; /v1/models/%s/drift says how",
+            *(self._name, length, self._name.partition("/")[0]),
+        )
