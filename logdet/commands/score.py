@@ -21,6 +21,7 @@ Examples:
   logdet score shuttle rows.parquet -o scored.parquet --alpha 0.001
   logdet score shuttle rows.parquet --fdr 0.1
   zcat rows.csv.gz | logdet score shuttle - -o scored.csv
+  tail -f rows.ndjson | logdet score shuttle -
 """
 MOST_ANOMALOUS = 5
 
@@ -43,8 +44,8 @@ def score(  # noqa: PLR0913  one parameter an option
     terms: bool,
     bundles: Path,
     provider: Literal["auto", "cpu", "cuda"],
-) -> None:
-    """Score the rows of FILE (- is CSV on standard input) without a server.
+) -> int:
+    """Score the rows of FILE (- is standard input) without a server.
 
     Columns, those of a conditional density's context among them, are found by name, in any
     order. With -o, the file's columns are written with log_prob
@@ -61,24 +62,33 @@ def score(  # noqa: PLR0913  one parameter an option
 
     A model that keeps one feature order (maf or nsf_ar with mixing: false) also knows --terms: the
     log-density of each feature given those before it; a row's terms sum to its log_prob.
+
+    On standard input comes CSV, or lines of JSON: objects with the features by name. These are
+    answered line by line on standard output as they come, with the object's own fields first.
     """
     from logdet.beside import check_output, read_rows, write_beside
     from logdet.errors import UserError, user_errors
+    from logdet.lines import answer_lines, are_lines, begun, standard_input
     from logdet.opening import open_model
+    from logdet.placed import Asking
     from logdet.scoring import score as score_rows
 
     with user_errors():
-        if terms and output is None:
-            raise UserError("expected -o FILE for the columns of --terms, got no -o")
         check_output(file, output)
         loaded = open_model(bundles, model, provider, "score")
-        given = read_rows(file, loaded.manifest)
+        start = begun(standard_input()) if str(file) == "-" else b""
+        if are_lines(start):
+            return answer_lines(Asking(loaded, alpha, terms), start, output, fdr)
+        if terms and output is None:
+            raise UserError("expected -o FILE for the columns of --terms, got no -o")
+        given = read_rows(file, loaded.manifest, start)
         scores = score_rows(loaded, given.x, alpha, given.context, terms, fdr)
         if output is None:
             click.echo(_summary(scores, given.frame, loaded.manifest))
         else:
             write_beside(given, scores.columns(), output)
             click.echo(_sentence(scores, output, loaded.manifest))
+    return 0
 
 
 def _sentence(scores: Scores, output: Path, manifest: Manifest) -> str:
