@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
 
-from logdet.options import Reference, bundles_option, model_argument, provider_option
+from logdet.options import Reference, bundles_option, find, model_argument, provider_option
 
 if TYPE_CHECKING:
     from exported.manifest import Manifest
+    from logdet.batch.work import Settings
     from logdet.frame import Frame
+    from logdet.opening import Provider
     from logdet.scoring import Scores
+    from service.kinds import AnyModel
     from service.results import Decision
 
 EXAMPLE = """\b
@@ -20,32 +24,56 @@ Examples:
   logdet score shuttle rows.csv
   logdet score shuttle rows.parquet -o scored.parquet --alpha 0.001
   logdet score shuttle rows.parquet --fdr 0.1
+  logdet score shuttle 'rows/*.parquet' -o scored/
   zcat rows.csv.gz | logdet score shuttle - -o scored.csv
   tail -f rows.ndjson | logdet score shuttle -
 """
 MOST_ANOMALOUS = 5
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked of every row; see the options."""
+
+    alpha: float | None
+    fdr: float | None
+    terms: bool
+
+    def settings(self, provider: Provider) -> Settings:
+        """For workers, which have a GPU only where one is asked for."""
+        from logdet.batch.work import Settings
+
+        runs = "cuda" if provider == "cuda" else "cpu"
+        return Settings(alpha=self.alpha, fdr=self.fdr, terms=self.terms, provider=runs)
+
+
 @click.command(epilog=EXAMPLE, short_help="Log-density and p-value of each row of a file.")
 @model_argument
-@click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
-@click.option("-o", "--output", type=click.Path(path_type=Path), help=".csv, .parquet or .npz.")
+@click.argument("files", metavar="FILE...", nargs=-1, required=True)
+@click.option("-o", "--output", metavar="FILE|FOLDER", help=".csv, .parquet or .npz, or a folder.")
 @click.option("--alpha", type=float, help="Accepted rate of false alarms; by default 0.01.")
 @click.option("--fdr", type=float, help="In place of alpha: share of false among the anomalies.")
 @click.option("--terms", is_flag=True, help="With -o, also log_prob_FEATURE of each feature.")
+@click.option("--workers", type=click.IntRange(min=1), help="With a folder: processes.")
+@click.option("--address", help="With a folder: of a Ray cluster, in place of this machine.")
 @bundles_option
 @provider_option
 def score(  # noqa: PLR0913  one parameter an option
     model: Reference,
-    file: Path,
-    output: Path | None,
+    files: tuple[str, ...],
+    output: str | None,
     alpha: float | None,
     fdr: float | None,
     terms: bool,
+    workers: int | None,
+    address: str | None,
     bundles: Path,
     provider: Literal["auto", "cpu", "cuda"],
 ) -> int:
     """Score the rows of FILE (- is standard input) without a server.
+
+    Several files, a folder, a pattern in quotes or a remote address are scored on Ray Data, piece
+    by piece, into the folder of -o; what an interrupted run has done is not done again.
 
     Columns, those of a conditional density's context among them, are found by name, in any
     order. With -o, the file's columns are written with log_prob
@@ -66,28 +94,47 @@ def score(  # noqa: PLR0913  one parameter an option
     On standard input comes CSV, or lines of JSON: objects with the features by name. These are
     answered line by line on standard output as they come, with the object's own fields first.
     """
-    from logdet.beside import check_output, read_rows, write_beside
+    from logdet.batch.places import is_many
     from logdet.errors import UserError, user_errors
-    from logdet.lines import answer_lines, are_lines, begun, standard_input
     from logdet.opening import open_model
+
+    asked = Asked(alpha, fdr, terms)
+    with user_errors():
+        if is_many(files, output):
+            from logdet.batch.command import Given, score_files
+
+            # Workers load the model themselves, on a device that Ray gives them.
+            loaded = open_model(bundles, model, "cpu", "score")
+            given = Given(files, output, asked.settings(provider), workers, address)
+            click.echo(score_files(given, find(bundles, model), loaded))
+            return 0
+        if workers is not None or address is not None:
+            raise UserError("expected -o FOLDER with --workers and --address, got no folder")
+        loaded = open_model(bundles, model, provider, "score")
+        return _score_one(loaded, Path(files[0]), None if output is None else Path(output), asked)
+
+
+def _score_one(model: AnyModel, file: Path, output: Path | None, asked: Asked) -> int:
+    """A file, or standard input, in this process; the exit code."""
+    from logdet.beside import check_output, read_rows, write_beside
+    from logdet.errors import UserError
+    from logdet.lines import answer_lines, are_lines, begun, standard_input
     from logdet.placed import Asking
     from logdet.scoring import score as score_rows
 
-    with user_errors():
-        check_output(file, output)
-        loaded = open_model(bundles, model, provider, "score")
-        start = begun(standard_input()) if str(file) == "-" else b""
-        if are_lines(start):
-            return answer_lines(Asking(loaded, alpha, terms), start, output, fdr)
-        if terms and output is None:
-            raise UserError("expected -o FILE for the columns of --terms, got no -o")
-        given = read_rows(file, loaded.manifest, start)
-        scores = score_rows(loaded, given.x, alpha, given.context, terms, fdr)
-        if output is None:
-            click.echo(_summary(scores, given.frame, loaded.manifest))
-        else:
-            write_beside(given, scores.columns(), output)
-            click.echo(_sentence(scores, output, loaded.manifest))
+    check_output(file, output)
+    start = begun(standard_input()) if str(file) == "-" else b""
+    if are_lines(start):
+        return answer_lines(Asking(model, asked.alpha, asked.terms), start, output, asked.fdr)
+    if asked.terms and output is None:
+        raise UserError("expected -o FILE for the columns of --terms, got no -o")
+    given = read_rows(file, model.manifest, start)
+    scores = score_rows(model, given.x, asked.alpha, given.context, asked.terms, asked.fdr)
+    if output is None:
+        click.echo(_summary(scores, given.frame, model.manifest))
+    else:
+        write_beside(given, scores.columns(), output)
+        click.echo(_sentence(scores, output, model.manifest))
     return 0
 
 
