@@ -6,7 +6,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -26,6 +26,7 @@ from service.errors import ServiceError
 from service.kinds import load
 from service.runtime import Runtime
 
+K = TypeVar("K", str, int)
 OWN = "_logdet"  # what a job keeps beside its results
 BUNDLE = f"{OWN}/bundle"  # workers of other machines have no other
 DECIDED = "is_anomaly"
@@ -145,7 +146,9 @@ class Worker:
 
     def _count(self, answers: dict[str, Any], tally: Tally) -> None:
         tally.rows += len(answers["status"])
-        tally.status = dict(Counter(tally.status) + Counter(answers["status"].tolist()))
+        answers["status"] = pa.array(answers["status"])
+        found = answers["status"].value_counts().to_pylist()
+        tally.status = _sum(tally.status, {one["values"]: one["counts"] for one in found})
         if self._settings.fdr is None:
             tally.anomalies = (tally.anomalies or 0) + int(answers[DECIDED].sum() or 0)
             return
@@ -153,8 +156,8 @@ class Worker:
         p_value = answers[P_VALUE]
         places = np.rint(p_value[~np.isnan(p_value)] * self._levels).astype(np.int64)
         known, counts = np.unique(places, return_counts=True)
-        found = dict(zip(known.tolist(), counts.tolist(), strict=True))
-        tally.p_values = dict(Counter(tally.p_values) + Counter(found))
+        levels = dict(zip(known.tolist(), counts.tolist(), strict=True))
+        tally.p_values = _sum(tally.p_values, levels)
 
     def _schema(self, rows: Rows, piece: Piece) -> pa.Schema:
         """Of the results, also where there are no rows: as those of a row without an answer."""
@@ -165,6 +168,10 @@ class Worker:
         own = [field for field in rows.schema if field.name not in answers]
         told = pa.table(answers).schema
         return pa.schema([*own, *told], rows.schema.metadata)
+
+
+def _sum(one: dict[K, int], other: dict[K, int]) -> dict[K, int]:
+    return dict(Counter(one) + Counter(other))
 
 
 def tally_name(output: str) -> str:

@@ -12,8 +12,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as parquet
+from numpy.typing import NDArray
 
 import exported
+from exported.bundle import read_bundle
 from service.kinds import load
 from service.model import Model
 from service.runtime import Runtime
@@ -22,16 +24,21 @@ SHUTTLE = Path(exported.__file__).parent / "bundles" / "shuttle" / "1"
 GROUP_ROWS = 131_072
 
 
-def write(path: Path, rows: int) -> None:
-    """So many rows with their number as ``key``, in row groups of :data:`GROUP_ROWS`."""
+def drawn(count: int) -> NDArray[np.float64]:
+    """Rows that the bundle draws, shape ``(count, 9)``."""
     model = load(SHUTTLE, Runtime.choose("cpu", 1))
     assert isinstance(model, Model)
-    drawn = np.asarray(model.sample(min(rows, GROUP_ROWS), 0).rows.x, np.float64)
-    names = [feature.name for feature in model.manifest.features]
+    return np.asarray(model.sample(count, 0).rows.x, np.float64)
+
+
+def write(path: Path, count: int) -> None:
+    """So many rows with their number as ``key``, in row groups of :data:`GROUP_ROWS`."""
+    x = drawn(min(count, GROUP_ROWS))
+    names = [feature.name for feature in read_bundle(SHUTTLE).manifest.features]
     types = [("key", pa.int64()), *((name, pa.float64()) for name in names)]
     with parquet.ParquetWriter(path, pa.schema(types)) as writer:
-        for start in range(0, rows, len(drawn)):
-            part = drawn[: min(len(drawn), rows - start)]
+        for start in range(0, count, len(x)):
+            part = x[: min(len(x), count - start)]
             key = np.arange(start, start + len(part))
             columns = dict(zip(names, part.T, strict=True))
             writer.write_table(pa.table({"key": key} | columns), GROUP_ROWS)
