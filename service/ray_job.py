@@ -7,14 +7,16 @@ themselves, so that no row passes through Ray's object store.
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import ray
-from ray.data import ActorPoolStrategy, DataContext, from_items
+from ray.data import ActorPoolStrategy, DataContext, Dataset, from_items
 from ray.exceptions import RayError
+from ray.util.annotations import RayDeprecationWarning
 
 from service.errors import StartError
 from service.ray_own import own_ray
@@ -70,18 +72,33 @@ def done(
         StartError: If workers cannot start, or die.
     """
     _be_quiet()
-    size = min(crew.workers or 1, len(items))
-    work = from_items([dict(item) for item in items], override_num_blocks=len(items)).map(
-        make,
-        fn_constructor_args=arguments,
-        compute=ActorPoolStrategy(size=size, max_tasks_in_flight_per_actor=2),
-        num_cpus=0 if crew.needs_gpu else 1,
-        num_gpus=1 if crew.needs_gpu else 0,
-    )
     try:
-        yield from work.iter_rows()
+        yield from _handed_out(crew, make, arguments, items).iter_rows()
     except RayError as error:
         raise StartError(_reason(error)) from error
+
+
+def _handed_out(
+    crew: Crew, make: type[Work], arguments: Sequence[Any], items: Sequence[Item]
+) -> Dataset:
+    with warnings.catch_warnings():
+        # Ray 2.60 has no other way yet to say how often an actor is started again.
+        warnings.simplefilter("ignore", RayDeprecationWarning)
+        return from_items([dict(item) for item in items], override_num_blocks=len(items)).map(
+            make,
+            fn_constructor_args=arguments,
+            compute=ActorPoolStrategy(
+                size=min(crew.workers or 1, len(items)), max_tasks_in_flight_per_actor=2
+            ),
+            num_cpus=0 if crew.needs_gpu else 1,
+            num_gpus=1 if crew.needs_gpu else 0,
+            ray_remote_args_fn=None if crew.address else _once,
+        )
+
+
+def _once() -> dict[str, int]:
+    """On one machine a worker that dies takes the job with it, which goes on when run again."""
+    return {"max_restarts": 0, "max_task_retries": 0}
 
 
 def _ray(crew: Crew, cores: int) -> AbstractContextManager[None]:

@@ -101,8 +101,6 @@ def _nothing(model: AnyModel) -> NDArray[np.float64]:
 @contextmanager
 def _crew(given: Given) -> Iterator[Crew]:
     """Ray, with the environment that it reads when it is imported."""
-    # Ray's core logs as an error that arguments are in its store, where Ray Data puts them.
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     if given.address is None:
         os.environ.update(environment(LOOPBACK, secrets.token_hex(32), os.environ))
     from service.ray_job import Crew, joined
