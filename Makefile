@@ -14,8 +14,8 @@ STAMP := $(VENV)/.setup-done
 .DEFAULT_GOAL := help
 .PHONY: help setup check audit sbom format test test-serve test-contract test-slow test-faults soak \
 	serve serve-ray bundle compare toy-table density-table tails-table trim-table why-table graph-table \
-	inference-table bound-table outlier-table bench bench-bundle bench-peers bench-graphs bench-gpu \
-	h2load clean
+	inference-table bound-table outlier-table bench bench-bundle bench-peers bench-graphs bench-batch \
+	bench-gpu h2load clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -136,6 +136,9 @@ bench-peers: h2load $(BENCH_BUNDLE) ## Beside other servers: make bench-peers PE
 
 bench-graphs: setup ## Exported graphs beside their matrix products and other libraries, into docs/tables
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.bench.graphs.run --out docs/tables
+
+bench-batch: setup ## Ten million rows through logdet score beside onnxruntime alone, into docs/tables
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.bench.batch --folder $(BENCH) --out docs/tables
 
 # TensorRT in a process of its own: the variable would turn TF32 off where the service has to.
 bench-gpu: setup ## Every family on the GPU at hand, into docs/tables (resumes; says so where there is none)

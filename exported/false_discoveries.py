@@ -26,7 +26,21 @@ def rejection_level(p_values: NDArray[np.float64], fdr: float) -> float | None:
         p_values: Shape ``(rows,)``; NaN takes no part.
         fdr: Accepted expected share of false ones among the rejected, above 0 and below 1.
     """
-    known = np.sort(p_values[~np.isnan(p_values)])
-    levels = np.arange(1, len(known) + 1) * fdr / len(known)
-    passing = np.flatnonzero(known <= levels)
+    known, rows = np.unique(p_values[~np.isnan(p_values)], return_counts=True)
+    return level_of_counts(known, rows, fdr)
+
+
+def level_of_counts(
+    p_values: NDArray[np.float64], rows: NDArray[np.int64], fdr: float
+) -> float | None:
+    """The same from how many rows have each p-value: there are few of these, however many rows.
+
+    Args:
+        p_values: Ascending, each once, shape ``(values,)``.
+        rows: How many rows have it, shape ``(values,)``.
+        fdr: As above.
+    """
+    up_to = np.cumsum(rows)
+    levels = up_to * fdr / max(rows.sum(), 1)
+    passing = np.flatnonzero(p_values <= levels)
     return float(levels[passing[-1]]) if len(passing) else None

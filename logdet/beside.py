@@ -58,13 +58,18 @@ def check_output(file: Path, output: Path | None) -> None:
         raise UserError(f"expected another file than the input {file} as output, got {output}")
 
 
-def read_rows(file: Path, manifest: Manifest) -> Given:
+def read_rows(file: Path, manifest: Manifest, start: bytes = b"") -> Given:
     """The columns that a model needs, found by name; ``-`` is CSV on standard input.
+
+    Args:
+        file: What to read.
+        manifest: Of the model.
+        start: What was already read of standard input.
 
     Raises:
         TableError: If the file is no table, or lacks a column.
     """
-    frame = _read(file)
+    frame = _read(file, start)
     names = tuple(f.name for f in manifest.features + manifest.context_features)
     require(frame, names, manifest.name)
     return Given(frame, names, to_float64(frame, names, "nan"), len(manifest.features))
@@ -84,10 +89,10 @@ def write_beside(given: Given, answers: Columns, output: Path) -> None:
     write_table(output, {**kept, **answers})
 
 
-def _read(file: Path) -> Frame:
+def _read(file: Path, start: bytes) -> Frame:
     if str(file) != "-":
         return read_frame(file)
-    frame = read_csv_bytes("standard input", sys.stdin.buffer.read())
+    frame = read_csv_bytes("standard input", start + sys.stdin.buffer.read())
     if not frame.columns.num_rows:
         raise TableError("standard input has no rows")
     return frame

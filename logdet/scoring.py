@@ -27,7 +27,8 @@ from service.results import (
 )
 from service.vae import VAE
 
-CHUNK_ROWS = 16_384
+CHUNK_ROWS = 1024  # what a network makes of more of them does not stay in a core's cache
+CHUNK_SAMPLES = 16_384
 BAR_ROWS = 50_000  # fewer are done before a bar could be read
 T = TypeVar("T")
 R = TypeVar("R", Bounded, Drawn, Evaluated, Reconstructed)
@@ -128,7 +129,7 @@ def in_chunks(rows: int, run: Callable[[int, int], T], samples: int = 1) -> list
         run: Does some of them.
         samples: Runs of a network that each row takes; the more, the fewer rows at once.
     """
-    step = max(1, CHUNK_ROWS // samples)
+    step = max(1, min(CHUNK_ROWS, CHUNK_SAMPLES // samples))
     pool = ThreadPoolExecutor(default_sessions())
     with pool, _progress(rows, samples) as advance:
         try:

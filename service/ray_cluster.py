@@ -6,9 +6,7 @@ import asyncio
 import logging
 import re
 import signal
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import ray
@@ -19,6 +17,7 @@ from exported.document import parse_manifest
 from service.banner import announce
 from service.config import ServiceConfig
 from service.errors import StartError
+from service.ray_own import own_ray
 from service.ray_profile import EVERY_INTERFACE
 from service.ray_replica import APPLICATION, DEPLOYMENT, LOGGING, OPEN_S, application
 
@@ -39,36 +38,11 @@ def run(config: ServiceConfig, replicas: int, num_gpus: float) -> None:
     Raises:
         StartError: If the machine has too few GPUs or a replica cannot start.
     """
-    with _own_ray(config, replicas):
+    with own_ray(replicas, OBJECT_STORE_BYTES):
+        logging.getLogger("ray.serve").setLevel(logging.ERROR)
         _require_gpus(replicas * num_gpus)
         _deploy(config, replicas, num_gpus)
         asyncio.run(_attend(config))
-
-
-@contextmanager
-def _own_ray(config: ServiceConfig, replicas: int) -> Iterator[None]:
-    # /tmp, because a Unix socket's path may have 107 bytes at most.
-    with tempfile.TemporaryDirectory(
-        prefix="logdet-",
-        dir="/tmp",  # nosec B108
-        ignore_cleanup_errors=True,
-    ) as folder:
-        ray.init(
-            address="local",
-            num_cpus=replicas,
-            object_store_memory=OBJECT_STORE_BYTES,
-            include_dashboard=False,
-            log_to_driver=True,
-            logging_level=logging.ERROR,
-            _temp_dir=folder,
-        )
-        logging.getLogger("ray.serve").setLevel(logging.ERROR)
-        # Ray's own handler prints a native stack; until the service is up, a stop is an interrupt.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        try:
-            yield
-        finally:
-            ray.shutdown()
 
 
 def _notes(config: ServiceConfig) -> list[str]:

@@ -38,7 +38,9 @@ def write_watched(root: Path, name: str = "watched", version: int = 1) -> Path:
         rows={"ok": CALIBRATION_ROWS},
     )
     latents = LatentMoments.of(bundle.manifest.base, truth.z)  # type: ignore[union-attr]
-    manifest, contents = recalibrated(bundle, version, truth.log_prob, source, None, latents)
+    manifest, contents = recalibrated(
+        bundle, version, {"log_prob": truth.log_prob}, source, None, latents
+    )
     return write_bundle(root, manifest, contents)
 
 

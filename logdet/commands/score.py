@@ -3,19 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import click
 
-from logdet.options import Reference, bundles_option, model_argument, provider_option
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from exported.manifest import Manifest
-    from logdet.frame import Frame
-    from logdet.scoring import Scores
-    from service.results import Decision
+from logdet.options import Reference, bundles_option, find, model_argument, provider_option
 
 EXAMPLE = """\b
 Examples:
@@ -23,15 +15,16 @@ Examples:
   logdet score shuttle rows.parquet -o scored.parquet --alpha 0.001
   logdet score shuttle rows.parquet --fdr 0.1
   logdet score shuttle rows.csv --by typicality
+  logdet score shuttle 'rows/*.parquet' -o scored/
   zcat rows.csv.gz | logdet score shuttle - -o scored.csv
+  tail -f rows.ndjson | logdet score shuttle -
 """
-MOST_ANOMALOUS = 5
 
 
 @click.command(epilog=EXAMPLE, short_help="Log-density and p-value of each row of a file.")
 @model_argument
-@click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
-@click.option("-o", "--output", type=click.Path(path_type=Path), help=".csv, .parquet or .npz.")
+@click.argument("files", metavar="FILE...", nargs=-1, required=True)
+@click.option("-o", "--output", metavar="FILE|FOLDER", help=".csv, .parquet or .npz, or a folder.")
 @click.option("--alpha", type=float, help="Accepted rate of false alarms; by default 0.01.")
 @click.option("--fdr", type=float, help="In place of alpha: share of false among the anomalies.")
 @click.option("--by", metavar="SCORE", help="Of a flow: decide by another score than log_prob.")
@@ -39,12 +32,14 @@ MOST_ANOMALOUS = 5
 @click.option("--explain", is_flag=True, help="Why: nats that each feature contributes.")
 @click.option("--method", help="Of --explain: conditional, leave_one_out or gradient.")
 @click.option("--nearest", is_flag=True, help="With -o, also the nearest row that is no anomaly.")
+@click.option("--workers", type=click.IntRange(min=1), help="With a folder: processes.")
+@click.option("--address", help="With a folder: of a Ray cluster, in place of this machine.")
 @bundles_option
 @provider_option
 def score(  # noqa: PLR0913  one parameter an option
     model: Reference,
-    file: Path,
-    output: Path | None,
+    files: tuple[str, ...],
+    output: str | None,
     alpha: float | None,
     fdr: float | None,
     by: str | None,
@@ -52,10 +47,15 @@ def score(  # noqa: PLR0913  one parameter an option
     explain: bool,
     method: str | None,
     nearest: bool,
+    workers: int | None,
+    address: str | None,
     bundles: Path,
     provider: Literal["auto", "cpu", "cuda"],
-) -> None:
-    """Score the rows of FILE (- is CSV on standard input) without a server.
+) -> int:
+    """Score the rows of FILE (- is standard input) without a server.
+
+    Several files, a folder, a pattern in quotes or a remote address are scored on Ray Data, piece
+    by piece, into the folder of -o; what an interrupted run has done is not done again.
 
     Columns, those of a conditional density's context among them, are found by name, in any
     order. With -o, the file's columns are written with log_prob
@@ -80,120 +80,27 @@ def score(  # noqa: PLR0913  one parameter an option
     (nats; negative makes it less likely), with -o of all rows as contribution_FEATURE, else of the
     rows shown. With --nearest and -o, of each anomaly the nearest row that would be none
     (nearest_FEATURE, log_prob_nearest) and the way there in deviations (change_FEATURE).
+
+    On standard input comes CSV, or lines of JSON: objects with the features by name. These are
+    answered line by line on standard output as they come, with the object's own fields first.
     """
-    from logdet.beside import check_output, read_rows, write_beside
-    from logdet.errors import user_errors
-    from logdet.every_score import score_by
-    from logdet.explaining import Asked
+    from logdet.batch.places import is_many
+    from logdet.errors import UserError, user_errors
+    from logdet.one_file import Wanted, score_one
     from logdet.opening import open_model
-    from logdet.scoring import lowest
-    from logdet.scoring import score as score_rows
 
+    wanted = Wanted(alpha, fdr, by, terms, explain, method, nearest)
     with user_errors():
-        _refuse_odd(output, by, terms=terms, explain=explain, method=method, nearest=nearest)
-        check_output(file, output)
+        wanted.check()
+        if is_many(files, output):
+            from logdet.batch.command import Given, score_files
+
+            # Workers load the model themselves, on a device that Ray gives them.
+            loaded = open_model(bundles, model, "cpu", "score")
+            given = Given(files, output, wanted.settings(provider), workers, address)
+            click.echo(score_files(given, find(bundles, model), loaded))
+            return 0
+        if workers is not None or address is not None:
+            raise UserError("expected -o FOLDER with --workers and --address, got no folder")
         loaded = open_model(bundles, model, provider, "score")
-        asked = Asked.of(loaded, explain=explain, method=method, nearest=nearest)
-        given = read_rows(file, loaded.manifest)
-        if by is not None:
-            scores = score_by(loaded, by, given.x, (alpha, fdr), given.context)
-        else:
-            scores = score_rows(loaded, given.x, alpha, given.context, terms, fdr)
-        if output is None:
-            worst = lowest(scores.score, MOST_ANOMALOUS)
-            why = asked.reasons(loaded, given.x, given.context, scores, worst)
-            click.echo(_summary(scores, given.frame, loaded.manifest, why))
-        else:
-            more = asked.columns(loaded, given.x, given.context, scores)
-            write_beside(given, scores.columns() | more, output)
-            click.echo(_sentence(scores, output, loaded.manifest))
-
-
-def _refuse_odd(
-    output: Path | None,
-    by: str | None,
-    *,
-    terms: bool,
-    explain: bool,
-    method: str | None,
-    nearest: bool,
-) -> None:
-    """Refuse options that do not go together."""
-    from logdet.errors import UserError
-
-    for option, is_set in (("--terms", terms), ("--nearest", nearest)):
-        if is_set and output is None:
-            raise UserError(f"expected -o FILE for the columns of {option}, got no -o")
-        if is_set and by is not None:
-            raise UserError(f"expected {option} or --by, got both")
-    if method is not None and not explain:
-        raise UserError("expected --explain beside --method, got --method alone")
-
-
-def _sentence(scores: Scores, output: Path, manifest: Manifest) -> str:
-    from logdet.text import counted
-
-    rows, decision = counted(len(scores.score), "row", "rows"), scores.decision
-    anomalies = counted(int(decision.is_anomaly.sum()), "anomaly", "anomalies")
-    return (
-        f"scored {rows} into {output}: {anomalies} {_rate(decision)}, "
-        f"threshold {_threshold(scores, manifest)}{_by(scores)}, "
-        f"by {manifest.name}/{manifest.version}, calibration {decision.calibration}"
-    )
-
-
-def _rate(decision: Decision) -> str:
-    """What was asked for, and the alpha that follows where it was an fdr."""
-    alpha = None if decision.alpha is None else f"alpha {decision.alpha:g}"
-    fdr = None if decision.fdr is None else f"fdr {decision.fdr:g}"
-    return f"at {', '.join(rate for rate in (fdr, alpha) if rate)}"
-
-
-def _by(scores: Scores) -> str:
-    return "" if scores.by is None else f" of {scores.by}"
-
-
-def _threshold(scores: Scores, manifest: Manifest) -> str:
-    threshold = scores.decision.threshold
-    return "none" if threshold is None else f"{threshold:.4f}{_unit(scores, manifest)}"
-
-
-def _unit(scores: Scores, manifest: Manifest) -> str:
-    """Behind a number; a squared norm and a sum of logarithms have none."""
-    if scores.by in ("latent_norm", "combined"):
-        return ""
-    return " deviations" if manifest.density == "none" else " nats"
-
-
-def _summary(scores: Scores, frame: Frame, manifest: Manifest, reasons: Sequence[str]) -> str:
-    import numpy as np
-
-    from logdet.scoring import lowest, status_counts, status_names
-    from logdet.text import aligned
-
-    ok = scores.score[scores.status == 0]
-    decision, unit = scores.decision, _unit(scores, manifest)
-    mean = f"{ok.mean(dtype=np.float64):.4f}{unit}" if len(ok) else "none, as no row is ok"
-    facts = [
-        ("model", f"{manifest.name}/{manifest.version}"),
-        ("rows", f"{len(scores.score):,}"),
-        ("status", status_counts(scores.status)),
-        (f"mean {scores.by or scores.called}", mean),
-        ("anomalies", f"{decision.is_anomaly.sum():,} {_rate(decision)}"),
-        ("calibration", decision.calibration),
-        ("threshold", _threshold(scores, manifest)),
-    ]
-    worst = lowest(scores.score, MOST_ANOMALOUS)
-    words = status_names(scores.status)
-    rows = [
-        [place, f"{scores.score[r]:.4f}", f"{decision.p_value[r]:.2g}", words[r]]
-        for place, r in zip(frame.places(worst), worst, strict=True)
-    ]
-    if not rows:
-        return aligned(facts)
-    least = "least likely" if scores.called == "log_prob" else "lowest score"
-    header = [least, scores.called, "p_value", "status"]
-    if reasons:
-        header.append("because (nats)")
-        rows = [[*row, reason] for row, reason in zip(rows, reasons, strict=True)]
-    return f"{aligned(facts)}\n\n{aligned([header, *rows])}"
+        return score_one(loaded, Path(files[0]), None if output is None else Path(output), wanted)

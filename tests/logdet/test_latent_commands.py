@@ -79,7 +79,7 @@ def same(got: Any, expected: list[Any], at: slice = slice(None)) -> None:
 def test_scores_are_those_of_the_service(
     run: Run, bundles: Path, file: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scoring, "CHUNK_ROWS", 64)  # two rows of as many samples as scores have
+    monkeypatch.setattr(scoring, "CHUNK_SAMPLES", 64)  # two rows of as many samples as scores have
     output = tmp_path / "scored.parquet"
     result = run("score", name, file, "-o", output)
     assert result.exit_code == 0, result.stderr
@@ -118,7 +118,7 @@ def test_bounds_are_those_of_the_service(
     depth: int | None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(scoring, "CHUNK_ROWS", 700)  # seven rows of a hundred samples
+    monkeypatch.setattr(scoring, "CHUNK_SAMPLES", 700)  # seven rows of a hundred samples
     output = tmp_path / "bounds.parquet"
     asked = {"samples": 100, "seed": 4} | ({} if depth is None else {"depth": depth})
     options = [part for key, value in asked.items() for part in (f"--{key}", value)]

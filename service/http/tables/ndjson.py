@@ -15,11 +15,9 @@ from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
 import numpy as np
 import orjson
-from numpy.typing import NDArray
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
@@ -31,6 +29,7 @@ from service.http.errors import refusal
 from service.http.gone import unless_gone
 from service.http.reading import names
 from service.http.tables.columns import STATUS, Layout, flat
+from service.json_lines import objects
 from service.operations.call import Answer, Call
 from service.operations.spec import Operation
 from service.served_kinds import AnyServed
@@ -167,17 +166,7 @@ def _parts(answer: Answer) -> Iterator[Answer]:
 def _rows(layout: Layout, answer: Answer) -> bytes:
     """A line for each row, with the columns of a table; not finite is null."""
     columns = flat(layout, answer) | {STATUS: np.array(names(answer.status), dtype=object)}
-    keys = (orjson.dumps(name).replace(b"%", b"%%") for name in columns)
-    template = b"{" + b",".join(key + b":%b" for key in keys) + b"}\n"
-    values = zip(*(_texts(column) for column in columns.values()), strict=True)
-    return b"".join(template % row for row in values)
-
-
-def _texts(column: NDArray[Any]) -> list[bytes]:
-    """Each value as JSON: no number, truth value or status holds a comma."""
-    plain = column.tolist() if column.dtype.kind in "bO" else np.ascontiguousarray(column)
-    text = orjson.dumps(plain, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1]
-    return text.split(b",") if text else []
+    return b"".join(line + b"\n" for line in objects(columns))
 
 
 def _line(content: object) -> bytes:
