@@ -15,6 +15,7 @@ import pytest
 
 import exported
 from logdet import Client
+from logdet.batch.work import tally_name
 from logdet.opening import open_model
 from logdet.options import Reference
 from service.model import Model
@@ -51,7 +52,9 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
     first.send_signal(signal.SIGINT)
     code = first.wait(PATIENCE_S)
     left = {title(pid) for pid in family} - {""}
-    kept = {path.name: path.stat().st_mtime_ns for path in output.glob("*.parquet")}
+    # A piece is done when its tally is there, which is written after its rows.
+    rows = [path for path in output.glob("*.parquet") if (output / tally_name(path.name)).exists()]
+    kept = {path.name: path.stat().st_mtime_ns for path in rows}
     again = subprocess.run(asked, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     return Done(source, output, left, code, kept, again.stdout, again.stderr)
 
@@ -70,7 +73,7 @@ def _write_rows(folder: Path) -> None:
 
 def _wait_for_pieces(job: "subprocess.Popen[str]", output: Path) -> set[int]:
     end = time.monotonic() + PATIENCE_S
-    while not list(output.glob("*.parquet")):
+    while not list(output.glob("_logdet/tallies/*.json")):
         assert job.poll() is None
         assert time.monotonic() < end
         time.sleep(0.02)
