@@ -15,7 +15,7 @@ from tests import pages
 from tests.engines import ROOT
 
 PAGE = "anomalies.md"
-DIGEST = "01efc1301721bcb77a647ce3f7f6a9b557078ebdb20ad3a0a849010a19f6dd2d"
+DIGEST = "081453a9453f7a40212b647141c8edfd730ebb4357723ce978e9f8f6f6c37345"
 
 
 @pytest.fixture(scope="module")
