@@ -11,9 +11,9 @@ import torch
 
 from training.checkpoint import FitState
 from training.fit import EpochReport
-from training.recipes import Recipe
+from training.recipes import Recipe, read_recipe
 from training.run import Run
-from training.table import Table
+from training.table import Examples, Table
 
 SMALL = {"layers": 2, "bins": 4, "hidden": (16,), "marginal_bins": 4}
 
@@ -147,3 +147,21 @@ def test_processor_time_does_not_pass_while_the_fit_waits(tmp_path: Path) -> Non
         settings = recipe(epochs=3, max_seconds=0.9, batch_rows=1200, clock=clock)
         run = Run(settings, ring(), "ring", "logdet train", tmp_path / clock)
         assert run.fit(FitState(), wait).epoch == epochs
+
+
+@pytest.mark.parametrize("noise", [0.0, 1.0])
+def test_noise_gives_the_density_of_smoothed_rows(tmp_path: Path, noise: float) -> None:
+    """Normal rows under normal noise are normal, and wider by what the noise adds."""
+    rows = np.random.default_rng(0).normal(5.0, 3.0, (1500, 2))
+    settings = recipe(epochs=30, noise=noise)
+    run = Run(settings, Table("normal", ("x", "y"), rows), "normal", "logdet train", tmp_path)
+    state = run.fit(FitState(), silent)
+    run.work.take(state.best)
+    middle = run.work.scores(Examples(np.full((1, 2), 5.0), np.empty((1, 0))))
+    truth = -np.log(2.0 * np.pi * 3.0**2 * (1.0 + noise**2))
+    assert middle[0] == pytest.approx(truth, abs=0.25)
+
+
+def test_noise_is_refused_where_there_is_no_density_to_smooth() -> None:
+    with pytest.raises(ValueError, match="noise smooths the density of a flow, got family vae"):
+        read_recipe("vae", ["noise=0.1"])

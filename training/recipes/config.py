@@ -21,6 +21,7 @@ NEED_ROWS = {
     "autoencoder": "it reconstructs rows",
     "vae": "it reconstructs rows",
 }
+_NOT_FLOWS = (AutoencoderConfig, VAEConfig)
 # Settings of a recipe that say something about a table.
 _OF_ROWS = ("data", "continuous", "drop", "bounds", "context", "trim")
 
@@ -44,6 +45,9 @@ class FitConfig(Frozen):
         learning_rate: Peak rate of AdamW.
         weight_decay: Decoupled decay of AdamW.
         clip_norm: Largest gradient norm, nats per parameter norm.
+        noise: Deviation of the normal noise on rows that train, drawn anew in every epoch, and on
+            those that validate, in columns of unit variance. The density fitted is then that of
+            the rows smoothed so far.
         patience: Epochs without a better validation before stopping.
         max_seconds: Time after which the fit stops at the end of the epoch.
         clock: Whether that is ``wall`` time, or ``processor`` time, which does not pass while
@@ -57,6 +61,7 @@ class FitConfig(Frozen):
     learning_rate: float = Field(default=3e-3, gt=0)
     weight_decay: float = Field(default=1e-4, ge=0)
     clip_norm: float = Field(default=5.0, gt=0)
+    noise: float = Field(default=0.0, ge=0)
     patience: int = Field(default=20, ge=1)
     max_seconds: float = Field(default=3600.0, gt=0)
     clock: Literal["wall", "processor"] = "wall"
@@ -108,7 +113,7 @@ class Recipe(Frozen):
         Raises:
             TypeError: If it is an autoencoder.
         """
-        if isinstance(self.model, AutoencoderConfig | VAEConfig):
+        if isinstance(self.model, _NOT_FLOWS):
             raise TypeError(f"expected a flow, got the family {self.model.family}")
         return self.model
 
@@ -154,10 +159,12 @@ class Recipe(Frozen):
 
     @field_validator("fit")
     @classmethod
-    def _nothing_of_rows(
+    def _suits_the_model(
         cls, fit: FitConfig | EnergyFitConfig, info: ValidationInfo
     ) -> FitConfig | EnergyFitConfig:
         model = info.data.get("model")
+        if isinstance(fit, FitConfig) and fit.noise and isinstance(model, _NOT_FLOWS):
+            raise ValueError(f"noise smooths the density of a flow, got family {model.family}")
         if not isinstance(fit, EnergyFitConfig) or model is None:
             return fit
         given = [name for name in _OF_ROWS if info.data.get(name)]
