@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from exported.arrays import read_arrays
 from exported.calibration import Calibration
+from exported.calibration_file import calibration_of, scorer_of
 from exported.document import (
     MANIFEST_FILE,
     MAX_MANIFEST_BYTES,
@@ -27,8 +28,9 @@ from exported.document import (
     parse_manifest,
 )
 from exported.errors import BundleExistsError, BundleInvalidError, BundleNotFoundError
-from exported.kinds import AnyManifest
+from exported.kinds import AnyManifest, expect_flow
 from exported.manifest import NAME_PATTERN, BundleFile, Manifest
+from exported.scores import Scorer
 
 MAX_FILE_BYTES = 256 * 2**20
 MAX_BUNDLE_BYTES = 1024 * 2**20
@@ -56,20 +58,20 @@ class Bundle:
 
     def calibration(self) -> Calibration:
         """The calibration scores."""
+        return self.calibrations()[self.manifest.SCORES]
+
+    def calibrations(self) -> dict[str, Calibration]:
+        """The calibration scores of each score, the first and those beside it."""
         summary = self.manifest.calibration
-        name = self.manifest.SCORES
-        scores = read_arrays(self.contents[summary.artifact.file]).get(name)
-        if scores is None:
-            raise BundleInvalidError(f"{summary.artifact.file} has no array {name!r}")
-        if scores.shape != (summary.rows,):
-            raise BundleInvalidError(
-                f"{summary.artifact.file} has scores of shape {scores.shape}, "
-                f"expected ({summary.rows},)"
-            )
-        try:
-            return Calibration.of(scores.astype(np.float64))
-        except ValueError as error:
-            raise BundleInvalidError(f"{summary.artifact.file}: {error}") from error
+        arrays = read_arrays(self.contents[summary.artifact.file])
+        names = (self.manifest.SCORES, *summary.scores)
+        return {name: calibration_of(summary, arrays, name) for name in names}
+
+    def scorer(self) -> Scorer:
+        """What gives the scores of a flow beside its log-density."""
+        manifest = expect_flow(self.manifest)
+        arrays = read_arrays(self.contents[manifest.calibration.artifact.file])
+        return scorer_of(manifest, arrays)
 
 
 def describe_file(name: str, content: bytes) -> BundleFile:

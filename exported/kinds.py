@@ -26,6 +26,8 @@ ObservationNoise = Annotated[
 Likelihood = Literal["bernoulli", "gaussian", "student_t", "discretised_logistic"]
 # The graph of a flow that is asked by nobody but the service itself: log_prob in float64.
 REFERENCE_GRAPH = "log_prob_float64"
+# The graph log_prob of another flow of the same features, for likelihood ratios.
+BACKGROUND_GRAPH = "background"
 # Only densities of flows can be given something beside the row.
 NoContext = Annotated[tuple[Feature, ...], Field(max_length=0)]
 
@@ -36,6 +38,7 @@ class FlowManifest(Manifest):
     OPERATIONS: ClassVar[Mapping[str, str]] = {
         "log_prob": "log_prob",
         "score": "log_prob",
+        "scores": "log_prob",
         "encode": "log_prob",
         "decode": "decode",
         "sample": "decode",
@@ -66,6 +69,23 @@ class FlowManifest(Manifest):
         expected = {(t.name, "FP64", t.shape) for t in graph.outputs}
         if {(t.name, t.datatype, t.shape) for t in reference.outputs} != expected:
             raise ValueError(f"graph {REFERENCE_GRAPH!r} needs log_prob's outputs, as FP64")
+        return self
+
+    @model_validator(mode="after")
+    def _background_fits(self) -> Self:
+        background = self.graphs.get(BACKGROUND_GRAPH)
+        if ("likelihood_ratio" in self.calibration.scores) != (background is not None):
+            raise ValueError(
+                f"expected the score 'likelihood_ratio' exactly with a graph {BACKGROUND_GRAPH!r}"
+            )
+        if background is None:
+            return self
+        sizes = {"x": (-1, len(self.features)), "context": (-1, len(self.context_features))}
+        expected = {name: shape for name, shape in sizes.items() if shape[1]}
+        given = {tensor.name: tensor.shape for tensor in background.inputs}
+        told = {tensor.name: tensor.shape for tensor in background.outputs}
+        if given != expected or background.options or told.get("log_prob") != (-1,):
+            raise ValueError(f"graph {BACKGROUND_GRAPH!r} needs rows of this flow and a log_prob")
         return self
 
     def defaults(self) -> dict[Option, int]:

@@ -32,6 +32,8 @@ Side = Annotated[int, Field(ge=1, le=MAX_FEATURES)]
 NonNegative = Annotated[float, Field(ge=0)]
 DataType = Literal["FP32", "FP64", "INT64"]
 Option = Literal["steps", "depth"]
+# Scores of a flow beside the first, which is its log-density.
+ScoreName = Literal["typicality", "latent_norm", "likelihood_ratio", "combined"]
 
 
 class BundleFile(Frozen):
@@ -179,6 +181,18 @@ class CalibrationSource(Frozen):
     rows: dict[str, int]
 
 
+class ReferenceSummary(Frozen):
+    """Rows that scores are made with, which neither trained nor calibrate.
+
+    Attributes:
+        rows: How many there were; at most 4,096 scores of them are kept.
+        mean_log_prob: Of those in support, nats.
+    """
+
+    rows: int = Field(ge=1)
+    mean_log_prob: float
+
+
 class CalibrationSummary(Frozen):
     """Scores of rows disjoint from those that trained or chose the model.
 
@@ -188,6 +202,8 @@ class CalibrationSummary(Frozen):
         quantiles: Score at each probability, as strings of the probability.
         trimmed: Rows left out because of their scores; None where none were to be.
         source: Of the rows; None where training set them aside, as ``provenance`` tells.
+        scores: Of a flow: its scores beside log_prob, each with its quantiles, of the same rows.
+        reference: What some of these are made with; None where none of them is.
     """
 
     artifact: BundleFile
@@ -195,6 +211,17 @@ class CalibrationSummary(Frozen):
     quantiles: dict[str, float]
     trimmed: Trimmed | None = None
     source: CalibrationSource | None = None
+    scores: dict[ScoreName, dict[str, float]] = Field(default_factory=dict)
+    reference: ReferenceSummary | None = None
+
+    @model_validator(mode="after")
+    def _reference_fits(self) -> Self:
+        needs_it = not self.scores.keys().isdisjoint(("typicality", "combined"))
+        if needs_it != (self.reference is not None):
+            raise ValueError(
+                "expected a reference exactly where typicality or combined is a score"
+            )
+        return self
 
 
 class Provenance(Frozen):
@@ -262,6 +289,8 @@ class Manifest(Frozen):
         files = {f.file.lower() for f in self.files()}
         if len(files) != len(self.files()) or "manifest.json" in files:
             raise ValueError("two entries name the same file")
+        if self.calibration.scores and self.SCORES != "log_prob":
+            raise ValueError("only a flow has scores beside the first")
         return self
 
     @model_validator(mode="after")

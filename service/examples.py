@@ -26,6 +26,7 @@ def bodies(manifest: Manifest) -> dict[str, dict[str, Any]]:
         "log_prob": rows,
         "feature_log_prob": rows,
         "score": rows,
+        "scores": rows,
         "encode": rows,
         "decode": {"z": [[0.0] * manifest.latent_features]},
         "sample": {"n": 3, "seed": 0},

@@ -68,21 +68,27 @@ class Loaded(Generic[M]):
         return default_alpha(self.calibration)
 
     def decide(
-        self, scores: Floats, alpha: float | None = None, fdr: float | None = None
+        self,
+        scores: Floats,
+        alpha: float | None = None,
+        fdr: float | None = None,
+        calibration: Calibration | None = None,
     ) -> Decision:
         """Which scores are anomalies: at a rate of false alarms, or of false discoveries.
 
         Without either it is alpha, :attr:`default_alpha`. At an fdr the scores are judged
-        together, so they must be all that were asked about.
+        together, so they must be all that were asked about. The calibration is that of the scores,
+        by default of the first ones.
 
         Raises:
             ServiceError: If both are given, or one that this bundle's calibration rows cannot
                 decide.
         """
-        p_value = self.calibration.p_value(scores)
+        known = calibration or self.calibration
+        p_value = known.p_value(scores)
         try:
             level = self._level(p_value, alpha, fdr)
-            threshold = None if level is None else self.calibration.threshold(level)
+            threshold = None if level is None else known.threshold(level)
         except ValueError as error:
             raise invalid(str(error)) from error
         is_anomaly = np.zeros(p_value.shape, bool) if level is None else p_value <= level

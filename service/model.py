@@ -6,6 +6,7 @@ method treats rows independently, so that any cut of the rows gives the same ans
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -15,7 +16,9 @@ from numpy.typing import NDArray
 
 from exported.base import base_log_prob, base_noise, in_base_support
 from exported.bundle import Bundle, read_bundle
-from exported.kinds import FlowManifest, expect_flow
+from exported.calibration import Calibration
+from exported.kinds import BACKGROUND_GRAPH, FlowManifest, expect_flow
+from exported.scores import Scorer
 from service.choice import choose_steps
 from service.context import Conditioning
 from service.loaded import Loaded
@@ -28,6 +31,7 @@ from service.results import (
     Evaluated,
     Explained,
     Floats,
+    Judged,
     Sampled,
 )
 from service.runtime import Arrays, Runtime
@@ -40,9 +44,13 @@ class Model(Loaded[FlowManifest]):
 
     Attributes:
         conditioning: What it is given beside the rows.
+        scorer: Gives its scores beside log_prob.
+        calibrations: Of each score by name, log_prob among them; all of as many rows.
     """
 
     conditioning: Conditioning
+    scorer: Scorer
+    calibrations: Mapping[str, Calibration]
 
     @classmethod
     def load(cls, folder: Path, runtime: Runtime) -> Model:
@@ -58,8 +66,16 @@ class Model(Loaded[FlowManifest]):
     def of(cls, manifest: FlowManifest, bundle: Bundle, runtime: Runtime) -> Self:
         """See :meth:`Loaded.of`."""
         plain = Loaded.of(manifest, bundle, runtime)
-        given = Conditioning.of(manifest)
-        return cls(manifest, plain.calibration, plain.rules, plain.graphs, plain.provider, given)
+        return cls(
+            manifest,
+            plain.calibration,
+            plain.rules,
+            plain.graphs,
+            plain.provider,
+            Conditioning.of(manifest),
+            bundle.scorer(),
+            bundle.calibrations(),
+        )
 
     def evaluate(
         self, x: Floats, context: Floats | None = None, steps: int | None = None
@@ -92,6 +108,28 @@ class Model(Loaded[FlowManifest]):
             log_det=mask(out["log_det"], status),
             status=status,
         )
+
+    def judge(self, x: Floats, context: Floats | None = None, steps: int | None = None) -> Judged:
+        """Every score of rows, from the one run of :meth:`evaluate` and one of the background.
+
+        Arguments and errors are those of :meth:`evaluate`.
+        """
+        context = self.conditioning.spread(context, len(x))
+        whole = self.evaluate(x, context, steps)
+        background = None
+        if BACKGROUND_GRAPH in self.graphs:
+            inputs = {"x": self.rules.runnable(x, whole.status)}
+            inputs |= self.conditioning.inputs(whole.status, context)
+            background = self.run(BACKGROUND_GRAPH, inputs)["log_prob"]
+        found = self.scorer(whole.log_prob, whole.z, background)
+        status = settle(whole.status, *found.values())
+        evaluated = Evaluated(
+            mask_score(whole.log_prob, status),
+            mask(whole.z, status),
+            mask(whole.log_det, status),
+            status,
+        )
+        return Judged(evaluated, {n: mask_score(s, status) for n, s in found.items()})
 
     def explain(
         self, x: Floats, context: Floats | None = None, steps: int | None = None

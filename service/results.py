@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from exported.scores import LOG_PROB
 
 Floats = NDArray[np.floating]
 Codes = NDArray[np.uint8]
@@ -28,6 +31,23 @@ class Evaluated(NamedTuple):
     z: Floats
     log_det: Floats
     status: Codes
+
+
+class Judged(NamedTuple):
+    """Rows by every score of a flow.
+
+    Attributes:
+        evaluated: What the run that they come of tells.
+        scores: By name, beside log_prob, each of shape ``(rows,)``, in float64; -inf out of
+            support, NaN where there is no answer.
+    """
+
+    evaluated: Evaluated
+    scores: Mapping[str, Floats]
+
+    def by(self, name: str) -> Floats:
+        """One of the scores, log_prob among them."""
+        return self.evaluated.log_prob if name == LOG_PROB else self.scores[name]
 
 
 class Explained(NamedTuple):

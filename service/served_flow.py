@@ -20,7 +20,7 @@ from service.jobs import Array, Arrays, Take
 from service.lanes import Lane, Run, Watch
 from service.model import Model
 from service.model_metrics import ModelMetrics
-from service.results import Decoded, Evaluated, Explained, Floats, Sampled, Scored
+from service.results import Decoded, Evaluated, Explained, Floats, Judged, Sampled, Scored
 from service.served import Served, beside, check_drawing, row_bytes, settle_seed, taken
 from service.work import Work
 
@@ -36,12 +36,14 @@ class Lanes:
         decode: Lane of :meth:`Model.decode`.
         emit: Lane of :meth:`Model.emit`.
         explain: Lane of :meth:`Model.explain`.
+        judge: Lane of :meth:`Model.judge`, whose runs give its scores and then what they come of.
     """
 
     evaluate: Lane
     decode: Lane
     emit: Lane
     explain: Lane
+    judge: Lane
 
     @classmethod
     def of(cls, model: Model, metrics: ModelMetrics, steps: int | None) -> Lanes:
@@ -60,6 +62,10 @@ class Lanes:
         def explain(rows: Array) -> Arrays:
             return model.explain(*_apart(rows, given), steps)
 
+        def judge(rows: Array) -> Arrays:
+            judged = model.judge(*_apart(rows, given), steps)
+            return *judged.scores.values(), *judged.evaluated
+
         def lane(run: Run, method: str, graph: str) -> Lane:
             return Lane(run, metrics.lane(method), passes=_passes(model.manifest, graph, steps))
 
@@ -69,6 +75,7 @@ class Lanes:
             decode=lane(decode, "decode", "decode"),
             emit=lane(emit, "sample", "decode"),
             explain=lane(explain, "feature_log_prob", "feature_log_prob"),
+            judge=lane(judge, "scores", "log_prob"),
         )
 
 
@@ -141,6 +148,19 @@ class ServedFlow(Served[Model]):
         calibrated_steps(self.model.manifest, choice.steps)
         evaluated = await self._scoring("score", x, alpha, choice)
         return evaluated, self._scored(evaluated.log_prob, evaluated.status, alpha, fdr)
+
+    async def scores(
+        self, x: Floats, choice: Choice = DEFAULT, operation: str = "scores"
+    ) -> Judged:
+        """Every score of rows, at the number of steps that these were calibrated at."""
+        calibrated_steps(self.model.manifest, choice.steps)
+        names = self.model.scorer.names
+        out = await self._given(operation, self.lanes(choice.steps).judge, x, choice)
+        judged = Judged(
+            Evaluated(*out[len(names) :]), dict(zip(names, out[: len(names)], strict=True))
+        )
+        self.metrics.judged(judged.evaluated.log_prob, judged.evaluated.status)
+        return judged
 
     async def decode(self, z: Floats, choice: Choice = DEFAULT) -> Decoded:
         """Rows at given latents of shape ``(rows, latent_features)``."""

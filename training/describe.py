@@ -119,7 +119,7 @@ def common(
     files: tuple[Mapping[str, bytes], Calibrated],
 ) -> dict[str, Any]:
     """The fields that the manifests of all kinds have; arguments are those of :func:`describe`."""
-    contents, (calibration, trimmed) = files
+    contents, calibrated = files
     return {
         "format_version": FORMAT_VERSION,
         "name": facts.recipe.name,
@@ -130,9 +130,7 @@ def common(
         "golden": describe_file("golden.npz", contents["golden.npz"]),
         "calibration": CalibrationSummary(
             artifact=describe_file("calibration.npz", contents["calibration.npz"]),
-            rows=len(calibration.scores),
-            quantiles=calibration.quantiles(),
-            trimmed=trimmed,
+            **calibrated.described(),
         ),
         "provenance": _provenance(facts),
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +16,9 @@ from exported.arrays import write_arrays
 from exported.base import base_noise
 from exported.golden import pack, replay
 from exported.kinds import REFERENCE_GRAPH, FlowManifest
-from exported.manifest import Graph
+from exported.manifest import Graph, ScoreName
 from exported.noise import base_uniforms
+from exported.scores import LATENT_NORM, LIKELIHOOD_RATIO, Reference, Scorer
 from training import reference
 from training.calibrated import Calibrated
 from training.columns import Columns
@@ -95,9 +97,9 @@ def _export(trained: Trained) -> Exported:
         specs = table_graphs(trained.density, trained.prepared)
     measured = measure(run, trained.density, trained.prepared)
     golden = _golden(run, trained)
-    calibrated = Calibrated.of(_scores(run, trained.prepared), trained.recipe.trim)
+    calibrated = _calibrated(run, trained)
     contents["golden.npz"] = write_arrays(golden)
-    contents["calibration.npz"] = write_arrays({"log_prob": calibrated.calibration.scores})
+    contents["calibration.npz"] = calibrated.content(FlowManifest.SCORES)
     graphs = describe_graphs(
         {name: specs[name] for name in exported},
         contents,
@@ -140,8 +142,26 @@ def plausible(columns: Columns) -> Rows:
     return columns.emitted(rows)
 
 
-def _scores(run: Runner, prepared: Prepared) -> NDArray[np.float64]:
-    """Of the calibration rows as the service gives them, so -inf for a row out of support."""
-    examples = prepared.split.calibration
-    scores = run("log_prob", prepared.inputs(examples))["log_prob"].astype(np.float64)
-    return np.where(prepared.in_support(examples), scores, -np.inf)
+def _calibrated(run: Runner, trained: Trained) -> Calibrated:
+    """Every score of the calibration rows; those of validation rows are their reference."""
+    prepared = trained.prepared
+    base = trained.density.base.describe(len(prepared.columns.modelled))
+    validation, reference = prepared.split.validation, None
+    log_prob, z = _evaluated(run, prepared, validation)
+    if np.isfinite(log_prob).any():
+        reference = Reference.of(base, log_prob, z)
+    names = get_args(ScoreName) if reference else (LATENT_NORM,)
+    scorer = Scorer(base, [name for name in names if name != LIKELIHOOD_RATIO], reference)
+    log_prob, z = _evaluated(run, prepared, prepared.split.calibration)
+    counted = None if reference is None else (reference, len(validation))
+    return Calibrated.of(log_prob, trained.recipe.trim, scorer(log_prob, z), counted)
+
+
+def _evaluated(
+    run: Runner, prepared: Prepared, examples: Examples
+) -> tuple[NDArray[np.float64], NDArray[np.floating]]:
+    """log_prob and z as the service has them, so log_prob is -inf for a row out of support."""
+    out = run("log_prob", prepared.inputs(examples))
+    scores = out["log_prob"].astype(np.float64)
+    z = out["z"].astype(np.float64)
+    return np.where(prepared.in_support(examples), scores, -np.inf), z

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
+from exported.manifest import ScoreName
 from service.expectation import DEFAULT_SAMPLES
 from service.http.schemas import (
     Alpha,
@@ -21,6 +22,14 @@ from service.http.schemas import (
     Value,
 )
 from service.questions import MAX_QUESTIONS
+
+By = Annotated[
+    Literal["log_prob", ScoreName] | None,
+    Field(
+        description="The score that decides, of those that the model's manifest lists; by default "
+        "log_prob."
+    ),
+]
 
 
 class _Given(Body):
@@ -45,6 +54,7 @@ class ScoreBody(RowsBody):
 
     alpha: Alpha = 0.01
     fdr: Fdr = None
+    by: By = None
 
 
 class DecodeBody(Latents, _Given):
@@ -119,9 +129,36 @@ class ScoreAnswer(Decided, LogProbAnswer):
     """Log-densities and decisions."""
 
     threshold: Value = Field(
-        description="Log-density under which a row is an anomaly, nats; null where an fdr makes "
-        "none one."
+        description="Log-density, or other score asked for, under which a row is an anomaly; null "
+        "where an fdr makes none one."
     )
+    by: str | None = Field(None, description="As asked; else left out.")
+    score: list[Value] | None = Field(
+        None, description="The score that decides, where it is another than log_prob."
+    )
+
+
+class ScoresAnswer(LogProbAnswer):
+    """Every score that the model has, each with its p-value; lower ones are stranger."""
+
+    calibration: str = Field(description="SHA-256 of the calibration scores, as in the manifest.")
+    log_prob_p_value: list[Value]
+    typicality: list[Value] | None = Field(
+        None, description="Minus the distance of log_prob from its mean, nats."
+    )
+    typicality_p_value: list[Value] | None = None
+    latent_norm: list[Value] | None = Field(
+        None, description="Minus the squared norm of the latents."
+    )
+    latent_norm_p_value: list[Value] | None = None
+    likelihood_ratio: list[Value] | None = Field(
+        None, description="log_prob less the log-density of the background, nats."
+    )
+    likelihood_ratio_p_value: list[Value] | None = None
+    combined: list[Value] | None = Field(
+        None, description="Sum of the logarithms of p-values of the first three."
+    )
+    combined_p_value: list[Value] | None = None
 
 
 class EncodeAnswer(_Answer):
@@ -180,6 +217,7 @@ REQUESTS: dict[str, type[Body]] = {
     "log_prob": RowsBody,
     "feature_log_prob": RowsBody,
     "score": ScoreBody,
+    "scores": RowsBody,
     "encode": RowsBody,
     "decode": DecodeBody,
     "sample": SampleBody,
@@ -189,6 +227,7 @@ ANSWERS: dict[str, type[_Answer]] = {
     "log_prob": LogProbAnswer,
     "feature_log_prob": FeatureLogProbAnswer,
     "score": ScoreAnswer,
+    "scores": ScoresAnswer,
     "encode": EncodeAnswer,
     "decode": DecodeAnswer,
     "sample": SampleAnswer,

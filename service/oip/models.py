@@ -20,6 +20,7 @@ from service.oip.messages import ModelSpec, TensorSpec
 from service.operations import flow
 from service.operations.call import RATES
 from service.operations.kinds import BY_KIND
+from service.operations.scores import BY, offered
 from service.operations.spec import ROWS, Operation, row_type
 from service.results import STATUSES
 from service.served_flow import ServedFlow
@@ -207,7 +208,7 @@ def targets_of(served: AnyServed) -> Mapping[str, Target]:
             operation,
             counted,
             _inputs(served, operation),
-            _outputs(operation, manifest),
+            _outputs(offered(operation, manifest), manifest),
         )
         for one, (title, operation, counted) in asked.items()
     }
@@ -253,16 +254,16 @@ def column_of(tensor: str) -> str:
 
 def _everything(manifest: Manifest) -> Operation:
     """All that one run of a flow tells and its manifest offers."""
-    offered = {
+    columns_offered = {
         column
         for operation, columns in _OF_ONE_RUN.items()
         if operation in manifest.operations
         for column in columns
     }
     whole = flow.EVALUATE
-    outputs = tuple(output for output in whole.outputs if output.name in offered)
+    outputs = tuple(output for output in whole.outputs if output.name in columns_offered)
     decides = "score" in manifest.operations
-    settings = tuple(name for name in whole.settings if decides or name not in RATES)
+    settings = tuple(name for name in whole.settings if decides or name not in (*RATES, BY))
     return replace(whole, outputs=outputs, settings=settings)
 
 

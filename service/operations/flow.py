@@ -9,6 +9,7 @@ from typing import Any
 from service.choice import DEFAULT, Choice, choose_steps
 from service.errors import invalid
 from service.operations.call import RATES, Answer, Call, decided, rates
+from service.operations.scores import BY, OUTPUTS, SCORE, decide, is_by_name, scores
 from service.operations.spec import ROWS, Operation, Output
 from service.served_flow import ServedFlow
 
@@ -36,6 +37,9 @@ async def feature_log_prob(served: ServedFlow, call: Call) -> Answer:
 
 async def score(served: ServedFlow, call: Call) -> Answer:
     """Rows to decisions."""
+    if is_by_name(call):
+        out, columns, told = await decide(served, call, _choice(call))
+        return Answer({"log_prob": out.log_prob, **columns}, out.status, told)
     scored = await served.score(call.given(), choice=_choice(call), **rates(call))
     columns, told = decided(scored)
     return Answer({"log_prob": scored.score, **columns}, scored.status, told)
@@ -65,7 +69,9 @@ async def evaluate(served: ServedFlow, call: Call) -> Answer:
     """Rows to all that one run tells of them, or to the columns wanted."""
     wanted = _EVERYTHING if call.outputs is None else call.outputs
     x, choice, method = call.given(), _choice(call), method_of(wanted)
-    if method == "score":
+    if method == "score" and is_by_name(call):
+        out, columns, told = await decide(served, call, choice)
+    elif method == "score":
         out, scored = await served.judge(x, choice=choice, **rates(call))
         columns, told = decided(scored)
     else:
@@ -133,13 +139,14 @@ def _operation(
 
 
 _EVERYTHING = frozenset({output.name for output in (LOG_PROB, Z, LOG_DET, *DECISION)})
-EVALUATE = _operation(evaluate, (LOG_PROB, Z, LOG_DET, *DECISION), RATES)
+EVALUATE = _operation(evaluate, (LOG_PROB, Z, LOG_DET, *DECISION), (*RATES, BY))
 OPERATIONS = {
     operation.name: operation
     for operation in (
         _operation(log_prob, (LOG_PROB,)),
         _operation(feature_log_prob, (LOG_PROB, Output("feature_log_prob", "features"))),
-        _operation(score, (LOG_PROB, *DECISION), RATES),
+        _operation(score, (LOG_PROB, SCORE, *DECISION), (*RATES, BY)),
+        _operation(scores, OUTPUTS),
         _operation(encode, (Z, LOG_DET)),
         _operation(decode, MADE, takes="latents"),
         _operation(sample, MADE, ("n", "seed", "temperature"), "count"),

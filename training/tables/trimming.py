@@ -72,7 +72,7 @@ def found(work: Work, trim: float) -> Found:
         ValueError: If there are no labelled anomalies.
     """
     split = work.prepared.split
-    calibration, _ = Calibrated.of(work.scores(split.calibration), trim)
+    calibration = Calibrated.of(work.scores(split.calibration), trim).calibration
     separation = separated_by(work.scores, split.test, split.anomalies)
     if separation is None:
         raise ValueError("expected anomalies beside the rows, got none")

@@ -106,7 +106,7 @@ def _export(facts: Facts, model: AnyAutoencoder, data: Observations) -> Parts:
     calibrated = Calibrated.of(scores(data.split.calibration), facts.recipe.trim)
     contents = {f"{name}.onnx": content for name, content in graphs.items()}
     contents["golden.npz"] = write_arrays(golden)
-    contents["calibration.npz"] = write_arrays({VAEManifest.SCORES: calibrated.calibration.scores})
+    contents["calibration.npz"] = calibrated.content(VAEManifest.SCORES)
     return Parts(specs, contents, run, scores, measured, golden, calibrated)
 
 

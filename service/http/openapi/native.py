@@ -16,6 +16,7 @@ _SUMMARIES = {
     "feature_log_prob": "Log-density of rows, and each feature's term given those before it",
     "score": "Score, p-value and decision for rows: by the log-density of a flow, the importance "
     "bound of a VAE, the error of an autoencoder",
+    "scores": "Every score of rows that a flow has, each with its p-value",
     "encode": "Latents of rows",
     "decode": "Rows at latents",
     "sample": "Draw rows",
