@@ -179,12 +179,16 @@ def _epoch(
     return sum(finite) / len(finite) + float(rows.log_det.double().mean())
 
 
-def _smoothed(rows: FlowInput, deviation: float, noise: np.random.Generator) -> FlowInput:
-    """The rows with normal noise on them."""
-    if not deviation:
+def _smoothed(
+    rows: FlowInput, deviations: tuple[float, float] | None, noise: np.random.Generator
+) -> FlowInput:
+    """The rows with normal noise on them, of a deviation that each draws between the two."""
+    if deviations is None:
         return rows
-    drawn = torch.from_numpy(noise.standard_normal(rows.x.shape, dtype=np.float32))
-    return replace(rows, x=rows.x + deviation * drawn)
+    low, high = np.log(deviations)
+    own = np.exp(noise.uniform(low, high, (len(rows), 1)))
+    drawn = own * noise.standard_normal(rows.x.shape)
+    return replace(rows, x=rows.x + torch.from_numpy(drawn).to(rows.x))
 
 
 def _batches(config: FitConfig, order: Tensor) -> list[Tensor]:

@@ -128,7 +128,7 @@ def test_a_detector_that_is_not_installed_is_left_out_with_its_reason(
 def small(monkeypatch: pytest.MonkeyPatch) -> Recipe:
     """The recipe with a few epochs of a tiny flow."""
     sizes = {"layers": 2, "hidden": [16], "bins": 4, "marginal_bins": 0}
-    fit = {"epochs": 15, "batch_rows": 64, "noise": 0.3}
+    fit = {"epochs": 15, "batch_rows": 64, "noise": [0.05, 1.0]}
     recipe = Recipe.model_validate({"name": RECIPE, "model": sizes, "fit": fit})
     for module in (anomalies, anomaly_flow):
         monkeypatch.setattr(

@@ -35,6 +35,15 @@ def _range(ends: Ends) -> Ends:
     return ends
 
 
+_Deviation = Annotated[float, Field(gt=0)]
+
+
+def _ascending(noise: tuple[float, float]) -> tuple[float, float]:
+    if noise[0] > noise[1]:
+        raise ValueError("expected the smallest deviation before the largest")
+    return noise
+
+
 class FitConfig(Frozen):
     """How the parameters are found.
 
@@ -45,9 +54,11 @@ class FitConfig(Frozen):
         learning_rate: Peak rate of AdamW.
         weight_decay: Decoupled decay of AdamW.
         clip_norm: Largest gradient norm, nats per parameter norm.
-        noise: Deviation of the normal noise on rows that train, drawn anew in every epoch, and on
-            those that validate, in columns of unit variance. The density fitted is then that of
-            the rows smoothed so far.
+        noise: Smallest and largest deviation of normal noise, in columns of unit variance, on the
+            rows that train, anew in every epoch, and on those that validate: each row draws its
+            own between them, evenly in the logarithm. The density fitted is that of the rows
+            smoothed so: sharp where rows were seen, and beyond them falling with the distance.
+            None is the rows as they are.
         patience: Epochs without a better validation before stopping.
         max_seconds: Time after which the fit stops at the end of the epoch.
         clock: Whether that is ``wall`` time, or ``processor`` time, which does not pass while
@@ -61,7 +72,7 @@ class FitConfig(Frozen):
     learning_rate: float = Field(default=3e-3, gt=0)
     weight_decay: float = Field(default=1e-4, ge=0)
     clip_norm: float = Field(default=5.0, gt=0)
-    noise: float = Field(default=0.0, ge=0)
+    noise: Annotated[tuple[_Deviation, _Deviation], AfterValidator(_ascending)] | None = None
     patience: int = Field(default=20, ge=1)
     max_seconds: float = Field(default=3600.0, gt=0)
     clock: Literal["wall", "processor"] = "wall"
