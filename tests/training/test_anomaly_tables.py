@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from training.recipes import Recipe
-from training.tables import anomalies, anomaly_flow, detectors
+from training.tables import anomalies, anomaly_flow, anomaly_page, detectors
 from training.tables.anomaly_cells import Cell, cell_of, read_cells, separation
-from training.tables.anomaly_flow import RECIPE, recipe_of, settings_of
-from training.tables.anomaly_page import render
-from training.tables.anomaly_sets import SETS, Task, divided, read_published, read_task
+from training.tables.anomaly_flow import CHOICES, RECIPE, recipe_of, settings_of
+from training.tables.anomaly_page import render, render_choices
+from training.tables.anomaly_sets import CHOSEN_ON, SETS, Task, divided, read_published, read_task
 from training.tables.detectors import DETECTORS, ECOD, Scored, detected
 
 PUBLISHED = "Dataset,KNN,DTE-NP\n" + "".join(
@@ -126,18 +126,14 @@ def test_a_detector_that_is_not_installed_is_left_out_with_its_reason(
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> Recipe:
-    """The recipe with a few epochs of a tiny flow."""
+    """The recipe with a few epochs of a tiny flow, whatever is asked for."""
     sizes = {"layers": 2, "hidden": [16], "bins": 4, "marginal_bins": 0}
     fit = {"epochs": 15, "batch_rows": 64, "noise": [0.05, 1.0]}
     recipe = Recipe.model_validate({"name": RECIPE, "model": sizes, "fit": fit})
-    for module in (anomalies, anomaly_flow):
+    for module in (anomalies, anomaly_page):
         monkeypatch.setattr(
-            module, "recipe_of", lambda seed: recipe.model_copy(update={"seed": seed})
+            module, "recipe_of", lambda method, seed: recipe.model_copy(update={"seed": seed})
         )
-    monkeypatch.setattr(
-        "training.tables.anomaly_page.recipe_of",
-        lambda seed: recipe.model_copy(update={"seed": seed}),
-    )
     return recipe
 
 
@@ -184,7 +180,7 @@ def test_the_page_orders_methods_by_their_means_and_shares_tied_ranks() -> None:
 
     def cell(name: str, seed: int, method: str, scores: dict[str, list[float]]) -> Cell:
         strange = {score: np.array(values) for score, values in scores.items()}
-        settings = settings_of(recipe_of(seed)) if method == RECIPE else ""
+        settings = settings_of(recipe_of(RECIPE, seed)) if method == RECIPE else ""
         return cell_of((name, seed, method), settings, task, Scored(strange, 1.0, 0.25))
 
     right, wrong = [0.0, 1.0], [1.0, 0.0]
@@ -207,3 +203,28 @@ def test_the_page_orders_methods_by_their_means_and_shares_tied_ranks() -> None:
     ]
     assert "| annthyroid | 100.00 ± 0.00 | 0.00 ± 0.00 | 50.00 ± 50.00 | 50.00 |" in lines
     assert render([], {}).count("| annthyroid |") == 4
+
+
+def test_no_set_that_is_reported_chose_the_recipe() -> None:
+    assert not set(CHOSEN_ON) & set(SETS)
+
+
+def test_choices_differ_from_the_recipe_and_from_each_other() -> None:
+    settings = [settings_of(recipe_of(method, 0)) for method in (RECIPE, *CHOICES)]
+    assert len(set(settings)) == len(settings)
+
+
+def test_the_page_of_choices_tells_means_of_those_measured_on_every_set() -> None:
+    task = Task(np.zeros((3, 2)), np.zeros((2, 2)), np.array([False, True]))
+    right = Scored({"log_prob": np.array([0.0, 1.0])}, 1.0, 0.25)
+    settings = settings_of(recipe_of(RECIPE, 0))
+    cells = [cell_of((name, 0, RECIPE), settings, task, right) for name in CHOSEN_ON]
+    partial = settings_of(recipe_of("noise of 1", 0))
+    cells.append(cell_of((CHOSEN_ON[0], 0, "noise of 1"), partial, task, right))
+    cells.append(cell_of((CHOSEN_ON[0], 0, "4 layers"), "of another day", task, right))
+    page = render_choices(cells, {"KNN": {name.lower(): 50.0 for name in CHOSEN_ON}})
+    full, dashes = " | 100.00" * (len(CHOSEN_ON) + 1), " | –" * len(CHOSEN_ON)
+    assert f"| anomalies{full} |" in page
+    assert f"| noise of 1 | 100.00{dashes} |" in page
+    assert f"| 4 layers | –{dashes} |" in page
+    assert "| published KNN | 50.00" in page

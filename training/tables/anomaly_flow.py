@@ -32,10 +32,23 @@ MAX_SECONDS = 12.0
 SCORES = (TYPICALITY, LATENT_NORM, COMBINED)
 
 
-def recipe_of(seed: int) -> Recipe:
-    """The recipe as it is, but for the seed and the time."""
-    settings = f"seed={seed}", f"max_seconds={MAX_SECONDS}", "clock=processor"
-    return read_recipe(RECIPE, settings)
+# What the recipe could have been.
+CHOICES = {
+    "rows as they are": ("noise=null",),
+    "noise of 0.3": ("noise=[0.3, 0.3]",),
+    "noise of 1": ("noise=[1.0, 1.0]",),
+    "noise from 0.1 to 2": ("noise=[0.1, 2.0]",),
+    "4 layers": ("layers=4",),
+    "maf, 5 layers": ("family=maf", "layers=5"),
+    "nsf, 5 layers": ("family=nsf", "layers=5"),
+    "nsf_ar, 5 layers": ("family=nsf_ar", "layers=5"),
+}
+
+
+def recipe_of(method: str, seed: int) -> Recipe:
+    """The recipe as it is, or one of :data:`CHOICES`, but for the seed and the time."""
+    limits = f"seed={seed}", f"max_seconds={MAX_SECONDS}", "clock=processor"
+    return read_recipe(RECIPE, (*CHOICES.get(method, ()), *limits))
 
 
 def settings_of(recipe: Recipe) -> str:

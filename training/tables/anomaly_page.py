@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from exported.scores import LOG_PROB
 from training.tables.anomaly_cells import Cell
-from training.tables.anomaly_flow import RECIPE, recipe_of, settings_of
-from training.tables.anomaly_sets import SETS
+from training.tables.anomaly_flow import CHOICES, RECIPE, recipe_of, settings_of
+from training.tables.anomaly_sets import CHOSEN_ON, SETS
 from training.tables.results import grid
 
 # Of the published columns, those shown for every set: the best and the other flow.
@@ -47,6 +48,34 @@ def render(cells: Sequence[Cell], published: Published) -> str:
     )
 
 
+def render_choices(cells: Sequence[Cell], published: Published) -> str:
+    """The table of what the recipe could have been in Markdown: AUROC by log_prob."""
+    today = [c for c in cells if c.settings == settings_of(recipe_of(c.method, c.seed))]
+    found = {(c.method, c.set): 100 * c.auroc[LOG_PROB] for c in today}
+    values = {
+        method: {name: found[method, name] for name in CHOSEN_ON if (method, name) in found}
+        for method in (RECIPE, *CHOICES)
+    }
+    for name in SHOWN:
+        if name in published:
+            values[f"published {name}"] = {s: published[name][s.lower()] for s in CHOSEN_ON}
+    columns = {
+        name: {row: f"{of[name]:.2f}" for row, of in values.items() if name in of}
+        for name in CHOSEN_ON
+    }
+    columns["mean"] = {
+        row: f"{np.mean(list(of.values())):.2f}"
+        for row, of in values.items()
+        if len(of) == len(CHOSEN_ON)
+    }
+    return (
+        "AUROC by log_prob in percent, seed 0, on sets that the anomaly table leaves out; "
+        "rows differ from the recipe in what they name:\n\n"
+        + grid("recipe", values, columns)
+        + "\n"
+    )
+
+
 def _kept(cells: Sequence[Cell]) -> list[Cell]:
     """The newest cell of each set, seed and method; of flows those of today's recipe."""
     return list(
@@ -54,7 +83,9 @@ def _kept(cells: Sequence[Cell]) -> list[Cell]:
             (cell.set, cell.seed, cell.method): cell
             for cell in cells
             if cell.set in SETS
-            and (cell.method != RECIPE or cell.settings == settings_of(recipe_of(cell.seed)))
+            and (
+                cell.method != RECIPE or cell.settings == settings_of(recipe_of(RECIPE, cell.seed))
+            )
         }.values()
     )
 
