@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationInfo, 
 
 from exported.trimming import MAX_SHARE
 from training.recipes.energy import EnergyFitConfig
-from training.recipes.family import DEFAULT_FAMILY, Frozen, SplineCouplingConfig
+from training.recipes.family import DEFAULT_FAMILY, Frozen, GlowConfig, SplineCouplingConfig
 from training.recipes.mixed import FamilyConfig, MixedConfig
 from training.recipes.vae import AutoencoderConfig, VAEConfig
 
@@ -23,7 +23,7 @@ NEED_ROWS = {
 }
 _NOT_FLOWS = (AutoencoderConfig, VAEConfig)
 # Settings of a recipe that say something about a table.
-_OF_ROWS = ("data", "continuous", "drop", "bounds", "context", "trim")
+_OF_ROWS = ("data", "continuous", "drop", "bounds", "linear", "context", "trim")
 
 
 def _range(ends: Ends) -> Ends:
@@ -96,6 +96,8 @@ class Recipe(Frozen):
         continuous: Columns to treat as continuous although all their values are whole.
         drop: Columns to leave out.
         bounds: Ends of columns that have any, as ``{column: [low, high]}``; null is open.
+        linear: Whether columns are only shifted and scaled to unit variance, so that distances
+            between rows stay what they are; otherwise their tails are bent by an arcsinh.
         context: Columns c on which the density is conditioned, p(x | c), in this order.
         trim: Share of the rows that may be anomalies: the model is fitted twice, the second time
             without this share of the least likely rows.
@@ -110,6 +112,7 @@ class Recipe(Frozen):
     continuous: frozenset[str] = frozenset()
     drop: frozenset[str] = frozenset()
     bounds: dict[str, Annotated[Ends, AfterValidator(_range)]] = Field(default_factory=dict)
+    linear: bool = False
     context: tuple[str, ...] = ()
     trim: float = Field(default=0.0, ge=0, lt=MAX_SHARE)
     model: Annotated[ModelConfig, Field(discriminator="family")] = SplineCouplingConfig()
@@ -176,6 +179,8 @@ class Recipe(Frozen):
         model = info.data.get("model")
         if isinstance(fit, FitConfig) and fit.noise and isinstance(model, _NOT_FLOWS):
             raise ValueError(f"noise smooths the density of a flow, got family {model.family}")
+        if info.data.get("linear") and isinstance(model, (*_NOT_FLOWS, GlowConfig)):
+            raise ValueError(f"linear is of columns that a flow bends, got family {model.family}")
         if not isinstance(fit, EnergyFitConfig) or model is None:
             return fit
         given = [name for name in _OF_ROWS if info.data.get(name)]

@@ -53,7 +53,7 @@ def recipe_of(method: str, seed: int) -> Recipe:
 
 def settings_of(recipe: Recipe) -> str:
     """What of a recipe decides the numbers."""
-    return recipe.model_dump_json(include={"seed", "model", "fit"})
+    return recipe.model_dump_json(include={"seed", "linear", "model", "fit"})
 
 
 def scored(task: Task, recipe: Recipe) -> Scored:
