@@ -221,10 +221,10 @@ def test_the_page_of_choices_tells_means_of_those_measured_on_every_set() -> Non
     cells = [cell_of((name, 0, RECIPE), settings, task, right) for name in CHOSEN_ON]
     partial = settings_of(recipe_of("noise of 1", 0))
     cells.append(cell_of((CHOSEN_ON[0], 0, "noise of 1"), partial, task, right))
-    cells.append(cell_of((CHOSEN_ON[0], 0, "4 layers"), "of another day", task, right))
+    cells.append(cell_of((CHOSEN_ON[0], 0, "normal latents"), "of another day", task, right))
     page = render_choices(cells, {"KNN": {name.lower(): 50.0 for name in CHOSEN_ON}})
     full, dashes = " | 100.00" * (len(CHOSEN_ON) + 1), " | –" * len(CHOSEN_ON)
     assert f"| anomalies{full} |" in page
     assert f"| noise of 1 | 100.00{dashes} |" in page
-    assert f"| 4 layers | –{dashes} |" in page
+    assert f"| normal latents | –{dashes} |" in page
     assert "| published KNN | 50.00" in page

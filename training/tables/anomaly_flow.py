@@ -38,10 +38,12 @@ CHOICES = {
     "noise of 0.3": ("noise=[0.3, 0.3]",),
     "noise of 1": ("noise=[1.0, 1.0]",),
     "noise from 0.1 to 2": ("noise=[0.1, 2.0]",),
-    "4 layers": ("layers=4",),
+    "tails bent": ("linear=false",),
+    "normal latents": ("base=standard_normal",),
+    "realnvp": ("family=realnvp",),
+    "realnvp, tails bent": ("family=realnvp", "linear=false"),
     "maf, 5 layers": ("family=maf", "layers=5"),
     "nsf, 5 layers": ("family=nsf", "layers=5"),
-    "nsf_ar, 5 layers": ("family=nsf_ar", "layers=5"),
 }
 
 
