@@ -201,7 +201,8 @@ def test_the_page_orders_methods_by_their_means_and_shares_tied_ranks() -> None:
         "| published KNN | 50.00 | 2.5 | – | – |",
         "| anomalies: typicality | 0.00 | 4.0 | 50.00 | 2 |",
     ]
-    assert "| annthyroid | 100.00 ± 0.00 | 0.00 ± 0.00 | 50.00 ± 50.00 | 50.00 |" in lines
+    assert "| annthyroid | 100.00 ± 0.00 | 0.00 ± 0.00 | 50.00 ± 50.00 | 50.00 | +50.00 |" in lines
+    assert "| annthyroid | 1.00 | 0.25 | 1.00 | 0.25 |" in lines
     assert render([], {}).count("| annthyroid |") == 4
 
 

@@ -27,14 +27,14 @@ SEEDS = 5
 def measure(
     folder: Path, out: Path, sets: list[str], seeds: list[int], methods: list[str]
 ) -> None:
-    """Measure every cell that is not in the file yet."""
+    """Measure every cell that is not in the file yet; the page is written again after each."""
     for seed in seeds:
         for name in sets:
             task = read_task(folder, name, seed)
             for method in methods:
-                if _measured(out / CELLS, (name, seed, method), task):
-                    page = render(read_cells(out / CELLS), read_published(folder))
-                    (out / TABLE).write_text(page)
+                _measure(out / CELLS, (name, seed, method), task)
+                page = render(read_cells(out / CELLS), read_published(folder))
+                (out / TABLE).write_text(page)
 
 
 def measure_choices(folder: Path, out: Path) -> None:
@@ -42,18 +42,17 @@ def measure_choices(folder: Path, out: Path) -> None:
     for name in CHOSEN_ON:
         task = read_task(folder, name, 0)
         for method in (RECIPE, *CHOICES):
-            if _measured(out / CHOICES_CELLS, (name, 0, method), task):
-                page = render_choices(read_cells(out / CHOICES_CELLS), read_published(folder))
-                (out / CHOICES_TABLE).write_text(page)
+            _measure(out / CHOICES_CELLS, (name, 0, method), task)
+            page = render_choices(read_cells(out / CHOICES_CELLS), read_published(folder))
+            (out / CHOICES_TABLE).write_text(page)
 
 
-def _measured(path: Path, place: Place, task: Task) -> bool:
-    """Whether there was a cell to measure."""
+def _measure(path: Path, place: Place, task: Task) -> None:
     _, seed, method = place
     recipe = None if method in DETECTORS else recipe_of(method, seed)
     settings = "" if recipe is None else settings_of(recipe)
     if (*place, settings) in {cell.key() for cell in read_cells(path)}:
-        return False
+        return
     if recipe is None:
         found = detected(method, task.train, task.test, seed)
     else:
@@ -62,7 +61,6 @@ def _measured(path: Path, place: Place, task: Task) -> bool:
     append_cell(path, cell)
     sys.stdout.write(f"{place}: {cell.auroc} in {cell.train_s:.1f} + {cell.score_s:.1f} s\n")
     sys.stdout.flush()
-    return True
 
 
 def main() -> None:
