@@ -40,6 +40,7 @@ CHOICES = {
     "noise from 0.1 to 2": ("noise=[0.1, 2.0]",),
     "tails bent": ("linear=false",),
     "normal latents": ("base=standard_normal",),
+    "latents of 32 normals": ("base=gaussian_mixture", "mixture_components=32"),
     "realnvp": ("family=realnvp",),
     "realnvp, tails bent": ("family=realnvp", "linear=false"),
     "maf, 5 layers": ("family=maf", "layers=5"),
