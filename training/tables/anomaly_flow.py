@@ -38,6 +38,7 @@ CHOICES = {
     "noise of 0.3": ("noise=[0.3, 0.3]",),
     "noise of 1": ("noise=[1.0, 1.0]",),
     "noise from 0.1 to 2": ("noise=[0.1, 2.0]",),
+    "noise from 0.01 to 0.3": ("noise=[0.01, 0.3]",),
     "tails bent": ("linear=false",),
     "normal latents": ("base=standard_normal",),
     "latents of 32 normals": ("base=gaussian_mixture", "mixture_components=32"),
