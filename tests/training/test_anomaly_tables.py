@@ -229,3 +229,9 @@ def test_the_page_of_choices_tells_means_of_those_measured_on_every_set() -> Non
     assert f"| noise of 1 | 100.00{dashes} |" in page
     assert f"| normal latents | –{dashes} |" in page
     assert "| published KNN | 50.00" in page
+
+
+def test_a_recipe_without_noise_is_written_as_before_there_was_any() -> None:
+    """Cells of older tables are found by what they have written."""
+    assert "noise" not in settings_of(recipe_of("rows as they are", 0))
+    assert '"noise":[0.05,1.0]' in settings_of(recipe_of(RECIPE, 0))

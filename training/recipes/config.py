@@ -72,7 +72,10 @@ class FitConfig(Frozen):
     learning_rate: float = Field(default=3e-3, gt=0)
     weight_decay: float = Field(default=1e-4, ge=0)
     clip_norm: float = Field(default=5.0, gt=0)
-    noise: Annotated[tuple[_Deviation, _Deviation], AfterValidator(_ascending)] | None = None
+    # Not written where it is not used: the settings of older tables stay what they are.
+    noise: Annotated[tuple[_Deviation, _Deviation], AfterValidator(_ascending)] | None = Field(
+        default=None, exclude_if=lambda noise: noise is None
+    )
     patience: int = Field(default=20, ge=1)
     max_seconds: float = Field(default=3600.0, gt=0)
     clock: Literal["wall", "processor"] = "wall"
