@@ -14,8 +14,8 @@ STAMP := $(VENV)/.setup-done
 .DEFAULT_GOAL := help
 .PHONY: help setup check audit sbom format test test-serve test-contract test-slow test-faults soak \
 	serve serve-ray bundle compare toy-table density-table tails-table trim-table why-table graph-table \
-	inference-table bound-table outlier-table bench bench-bundle bench-peers bench-graphs bench-batch \
-	bench-gpu h2load clean
+	inference-table bound-table outlier-table anomaly-table bench bench-bundle bench-peers bench-graphs \
+	bench-batch bench-gpu h2load clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -113,6 +113,11 @@ bound-table: setup ## Flow-VAEs on images, into docs/tables: make bound-table DA
 outlier-table: setup ## Scores of images of another set: make outlier-table MNIST=FOLDER FASHION=FOLDER
 	@test -n "$(MNIST)" -a -n "$(FASHION)" || { echo "name the folders: make outlier-table MNIST=FOLDER FASHION=FOLDER" >&2; exit 2; }
 	$(BIN)/python -m training.tables.outliers --mnist $(MNIST) --fashion $(FASHION) --out docs/tables
+
+anomaly-table: setup ## Labelled anomalies beside other detectors: make anomaly-table DATA=FOLDER (resumes)
+	@test -n "$(DATA)" || { echo "name the folder of the sets: make anomaly-table DATA=FOLDER" >&2; exit 2; }
+	OMP_NUM_THREADS=1 $(BIN)/python -m training.tables.anomalies --data $(DATA) --out docs/tables
+	OMP_NUM_THREADS=1 $(BIN)/python -m training.tables.anomalies --data $(DATA) --out docs/tables --choices
 
 # The flow that is put under load. Made again where the code that makes graphs has changed.
 BENCH := build/bench

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -77,7 +77,8 @@ def fit(
     """
     config, objective = how
     held_back = prepared.split.validation[: objective.validation_rows(model)]
-    validation = prepared.flow_input(held_back, prepared.noise(Stream.VALIDATION))
+    noise = prepared.noise(Stream.VALIDATION)
+    validation = _smoothed(prepared.flow_input(held_back, noise), config.noise, noise)
     optimiser = torch.optim.AdamW(
         model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
     )
@@ -148,7 +149,7 @@ def _epoch(
     (config, objective), (state, clock) = how, so_far
     noise = prepared.noise(Stream.BATCHES, state.epoch + 1)
     drawn = prepared.noise(Stream.OBJECTIVE, state.epoch + 1)
-    rows = prepared.flow_input(prepared.split.train, noise)
+    rows = _smoothed(prepared.flow_input(prepared.split.train, noise), config.noise, noise)
     batches = [
         batch
         for _ in range(objective.passes)
@@ -176,6 +177,18 @@ def _epoch(
     if not objective.is_likelihood:
         return None
     return sum(finite) / len(finite) + float(rows.log_det.double().mean())
+
+
+def _smoothed(
+    rows: FlowInput, deviations: tuple[float, float] | None, noise: np.random.Generator
+) -> FlowInput:
+    """The rows with normal noise on them, of a deviation that each draws between the two."""
+    if deviations is None:
+        return rows
+    low, high = np.log(deviations)
+    own = np.exp(noise.uniform(low, high, (len(rows), 1)))
+    drawn = own * noise.standard_normal(rows.x.shape)
+    return replace(rows, x=rows.x + torch.from_numpy(drawn).to(rows.x))
 
 
 def _batches(config: FitConfig, order: Tensor) -> list[Tensor]:

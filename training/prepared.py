@@ -154,12 +154,15 @@ def described(
     context = _describe_context(context_names, parts.train.context, recipe)
     noise = generator(recipe.seed, Stream.SCALES)
     rows = columns.dequantise(parts.train.rows, noise)[:, columns.modelled_index]
-    to_flow = pixel_preprocessing if recipe.model.family == IMAGE_FAMILY else preprocessing
+    if recipe.model.family == IMAGE_FAMILY:
+        to_flow = pixel_preprocessing(columns, rows)
+    else:
+        to_flow = preprocessing(columns, rows, linear=recipe.linear)
     return Prepared(
         split=parts,
         columns=columns,
         context=context,
-        preprocessing=to_flow(columns, rows),
+        preprocessing=to_flow,
         context_preprocessing=_context_preprocessing(context, parts.train.context),
         seed=recipe.seed,
         image=image if image is not None and math.prod(image) == len(names) else None,
@@ -192,7 +195,7 @@ def _tensor(rows: Rows, columns: Columns) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(rows[:, columns.modelled_index]))
 
 
-def preprocessing(columns: Columns, train: Rows) -> Chain:
+def preprocessing(columns: Columns, train: Rows, *, linear: bool = False) -> Chain:
     """Robust scaling, arcsinh tails, and scaling again to unit moments; all float64.
 
     Bounded columns are opened behind the first scaling.
@@ -200,6 +203,7 @@ def preprocessing(columns: Columns, train: Rows) -> Chain:
     Args:
         columns: Of the table.
         train: Dequantised training rows, modelled columns only, shape ``(rows, features)``.
+        linear: Whether to leave the tails as they are.
     """
     centre, scale = torch.tensor(
         [c.units for c in columns.modelled], dtype=torch.float64
@@ -209,7 +213,7 @@ def preprocessing(columns: Columns, train: Rows) -> Chain:
     layers = [
         Standardise(centre, scale),
         *opening([c.interval for c in columns.modelled], *opened),
-        ArcsinhTails(tightness),
+        *([] if linear else [ArcsinhTails(tightness)]),
     ]
     bent, _ = Chain(layers).encode(torch.from_numpy(train))
     return Chain([*layers, Standardise(bent.mean(dim=0), bent.std(dim=0))])

@@ -31,6 +31,22 @@ def test_without_bounds_the_preprocessing_has_no_layer_for_them() -> None:
     assert [type(layer) for layer in layers] == [Standardise, ArcsinhTails, Standardise]
 
 
+def test_linear_columns_have_unit_variance_and_keep_their_distances() -> None:
+    prepared = prepare(Recipe(name="t", linear=True), table())
+    assert [type(layer) for layer in prepared.preprocessing.bijections] == [Standardise] * 2
+    rows = prepared.dequantised(prepared.split.train.rows, np.random.default_rng(0))
+    scaled, _ = prepared.preprocessing.encode(rows)
+    assert scaled.var(dim=0).numpy() == pytest.approx(1.0, abs=0.05)
+    between = (scaled[0] - scaled[1:]).abs() * rows.std(dim=0)
+    assert between.numpy() == pytest.approx((rows[0] - rows[1:]).abs().numpy(), rel=0.03)
+
+
+@pytest.mark.parametrize("recipe", ["vae", "autoencoder"])
+def test_linear_is_refused_of_what_bends_no_columns(recipe: str) -> None:
+    with pytest.raises(ValueError, match=f"got family {recipe}$"):
+        read_recipe(recipe, ["linear=true"])
+
+
 def test_bounded_columns_are_opened_in_their_own_units() -> None:
     bounds = {"share": (0.0, 1.0), "wait": (0.0, None), "stars": (1.0, 5.0)}
     prepared = prepare(Recipe(name="t", bounds=bounds), table())

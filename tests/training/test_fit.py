@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from training.checkpoint import FitState
-from training.fit import EpochReport
-from training.recipes import Recipe
+from training.fit import EpochReport, _smoothed
+from training.prepared import FlowInput
+from training.recipes import Recipe, read_recipe
 from training.run import Run
-from training.table import Table
+from training.table import Examples, Table
 
 SMALL = {"layers": 2, "bins": 4, "hidden": (16,), "marginal_bins": 4}
 
@@ -147,3 +148,42 @@ def test_processor_time_does_not_pass_while_the_fit_waits(tmp_path: Path) -> Non
         settings = recipe(epochs=3, max_seconds=0.9, batch_rows=1200, clock=clock)
         run = Run(settings, ring(), "ring", "logdet train", tmp_path / clock)
         assert run.fit(FitState(), wait).epoch == epochs
+
+
+@pytest.mark.parametrize("noise", [None, (1.0, 1.0)])
+def test_noise_gives_the_density_of_smoothed_rows(
+    tmp_path: Path, noise: tuple[float, float] | None
+) -> None:
+    """Normal rows under normal noise are normal, and wider by what the noise adds."""
+    rows = np.random.default_rng(0).normal(5.0, 3.0, (1500, 2))
+    settings = recipe(epochs=30, noise=noise)
+    run = Run(settings, Table("normal", ("x", "y"), rows), "normal", "logdet train", tmp_path)
+    state = run.fit(FitState(), silent)
+    run.work.take(state.best)
+    middle = run.work.scores(Examples(np.full((1, 2), 5.0), np.empty((1, 0))))
+    variance = 3.0**2 * (1.0 if noise is None else 1.0 + noise[1] ** 2)
+    assert middle[0] == pytest.approx(-np.log(2.0 * np.pi * variance), abs=0.25)
+
+
+def test_each_row_draws_its_own_noise_evenly_in_the_logarithm() -> None:
+    rows = FlowInput(torch.zeros(4000, 50), torch.zeros(4000), None)
+    smoothed = _smoothed(rows, (0.1, 10.0), np.random.default_rng(0))
+    logs = smoothed.x.std(dim=1).log10()
+    assert logs.min() > -1.3
+    assert logs.max() < 1.3
+    assert logs.quantile(torch.tensor([0.25, 0.5, 0.75])).tolist() == pytest.approx(
+        [-0.5, 0.0, 0.5], abs=0.1
+    )
+
+
+@pytest.mark.parametrize(
+    ("recipe_name", "noise", "why"),
+    [
+        ("vae", "[0.1, 1]", "noise smooths the density of a flow, got family vae"),
+        ("table", "[1, 0.1]", "expected the smallest deviation before the largest"),
+        ("table", "[0, 0.1]", "greater than 0"),
+    ],
+)
+def test_noise_that_makes_no_sense_is_refused(recipe_name: str, noise: str, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        read_recipe(recipe_name, [f"noise={noise}"])

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationInfo, 
 
 from exported.trimming import MAX_SHARE
 from training.recipes.energy import EnergyFitConfig
-from training.recipes.family import DEFAULT_FAMILY, Frozen, SplineCouplingConfig
+from training.recipes.family import DEFAULT_FAMILY, Frozen, GlowConfig, SplineCouplingConfig
 from training.recipes.mixed import FamilyConfig, MixedConfig
 from training.recipes.vae import AutoencoderConfig, VAEConfig
 
@@ -21,8 +21,9 @@ NEED_ROWS = {
     "autoencoder": "it reconstructs rows",
     "vae": "it reconstructs rows",
 }
+_NOT_FLOWS = (AutoencoderConfig, VAEConfig)
 # Settings of a recipe that say something about a table.
-_OF_ROWS = ("data", "continuous", "drop", "bounds", "context", "trim")
+_OF_ROWS = ("data", "continuous", "drop", "bounds", "linear", "context", "trim")
 
 
 def _range(ends: Ends) -> Ends:
@@ -32,6 +33,15 @@ def _range(ends: Ends) -> Ends:
     if low is not None and high is not None and low >= high:
         raise ValueError("expected the low end under the high end")
     return ends
+
+
+_Deviation = Annotated[float, Field(gt=0)]
+
+
+def _ascending(noise: tuple[float, float]) -> tuple[float, float]:
+    if noise[0] > noise[1]:
+        raise ValueError("expected the smallest deviation before the largest")
+    return noise
 
 
 class FitConfig(Frozen):
@@ -44,6 +54,11 @@ class FitConfig(Frozen):
         learning_rate: Peak rate of AdamW.
         weight_decay: Decoupled decay of AdamW.
         clip_norm: Largest gradient norm, nats per parameter norm.
+        noise: Smallest and largest deviation of normal noise, in columns of unit variance, on the
+            rows that train, anew in every epoch, and on those that validate: each row draws its
+            own between them, evenly in the logarithm. The density fitted is that of the rows
+            smoothed so: sharp where rows were seen, and beyond them falling with the distance.
+            None is the rows as they are.
         patience: Epochs without a better validation before stopping.
         max_seconds: Time after which the fit stops at the end of the epoch.
         clock: Whether that is ``wall`` time, or ``processor`` time, which does not pass while
@@ -57,6 +72,10 @@ class FitConfig(Frozen):
     learning_rate: float = Field(default=3e-3, gt=0)
     weight_decay: float = Field(default=1e-4, ge=0)
     clip_norm: float = Field(default=5.0, gt=0)
+    # Not written where it is not used: the settings of older tables stay what they are.
+    noise: Annotated[tuple[_Deviation, _Deviation], AfterValidator(_ascending)] | None = Field(
+        default=None, exclude_if=lambda noise: noise is None
+    )
     patience: int = Field(default=20, ge=1)
     max_seconds: float = Field(default=3600.0, gt=0)
     clock: Literal["wall", "processor"] = "wall"
@@ -80,6 +99,8 @@ class Recipe(Frozen):
         continuous: Columns to treat as continuous although all their values are whole.
         drop: Columns to leave out.
         bounds: Ends of columns that have any, as ``{column: [low, high]}``; null is open.
+        linear: Whether columns are only shifted and scaled to unit variance, so that distances
+            between rows stay what they are; otherwise their tails are bent by an arcsinh.
         context: Columns c on which the density is conditioned, p(x | c), in this order.
         trim: Share of the rows that may be anomalies: the model is fitted twice, the second time
             without this share of the least likely rows.
@@ -95,6 +116,7 @@ class Recipe(Frozen):
     continuous: frozenset[str] = frozenset()
     drop: frozenset[str] = frozenset()
     bounds: dict[str, Annotated[Ends, AfterValidator(_range)]] = Field(default_factory=dict)
+    linear: bool = False
     context: tuple[str, ...] = ()
     trim: float = Field(default=0.0, ge=0, lt=MAX_SHARE)
     gradient: bool = False
@@ -110,7 +132,7 @@ class Recipe(Frozen):
         Raises:
             TypeError: If it is an autoencoder.
         """
-        if isinstance(self.model, AutoencoderConfig | VAEConfig):
+        if isinstance(self.model, _NOT_FLOWS):
             raise TypeError(f"expected a flow, got the family {self.model.family}")
         return self.model
 
@@ -156,10 +178,14 @@ class Recipe(Frozen):
 
     @field_validator("fit")
     @classmethod
-    def _nothing_of_rows(
+    def _suits_the_model(
         cls, fit: FitConfig | EnergyFitConfig, info: ValidationInfo
     ) -> FitConfig | EnergyFitConfig:
         model = info.data.get("model")
+        if isinstance(fit, FitConfig) and fit.noise and isinstance(model, _NOT_FLOWS):
+            raise ValueError(f"noise smooths the density of a flow, got family {model.family}")
+        if info.data.get("linear") and isinstance(model, (*_NOT_FLOWS, GlowConfig)):
+            raise ValueError(f"linear is of columns that a flow bends, got family {model.family}")
         if not isinstance(fit, EnergyFitConfig) or model is None:
             return fit
         given = [name for name in _OF_ROWS if info.data.get(name)]
