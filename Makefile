@@ -116,6 +116,7 @@ outlier-table: setup ## Scores of images of another set: make outlier-table MNIS
 
 anomaly-table: setup ## Labelled anomalies beside other detectors: make anomaly-table DATA=FOLDER (resumes)
 	@test -n "$(DATA)" || { echo "name the folder of the sets: make anomaly-table DATA=FOLDER" >&2; exit 2; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[tables]' || echo "without PyOD"
 	OMP_NUM_THREADS=1 $(BIN)/python -m training.tables.anomalies --data $(DATA) --out docs/tables
 	OMP_NUM_THREADS=1 $(BIN)/python -m training.tables.anomalies --data $(DATA) --out docs/tables --choices
 

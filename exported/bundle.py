@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exported.arrays import read_arrays
+from exported.artifact import NAME_PATTERN, BundleFile
 from exported.calibration import Calibration
 from exported.calibration_file import calibration_of, scorer_of
 from exported.document import (
@@ -30,7 +31,7 @@ from exported.document import (
 from exported.errors import BundleExistsError, BundleInvalidError, BundleNotFoundError
 from exported.kinds import AnyManifest, expect_flow
 from exported.latents import ARRAY, LatentMoments
-from exported.manifest import NAME_PATTERN, BundleFile, Manifest
+from exported.manifest import Manifest
 from exported.scores import Scorer
 
 MAX_FILE_BYTES = 256 * 2**20

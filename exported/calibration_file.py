@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from exported.arrays import write_arrays
 from exported.calibration import Calibration
+from exported.calibration_summary import CalibrationSummary
 from exported.errors import BundleInvalidError
 from exported.kinds import FlowManifest
 from exported.latents import LatentMoments
-from exported.manifest import CalibrationSummary
 from exported.scores import MAX_REFERENCE, PARTS, Floats, Reference, Scorer
 
 Arrays = Mapping[str, NDArray[np.generic]]

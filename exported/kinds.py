@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, TypeAdapter, model_validator
 
 from exported.accuracy import Accuracy, HeldOut, StepChoices
+from exported.artifact import MAX_VERSION, Name
 from exported.bounds import (
     BoundAccuracy,
     DepthChoices,
@@ -19,7 +20,7 @@ from exported.bounds import (
 from exported.distributions import Base, StandardNormal, StudentT, Uniform
 from exported.errors import BundleInvalidError
 from exported.frozen import Frozen
-from exported.manifest import MAX_VERSION, Feature, Manifest, Name, Option
+from exported.manifest import Feature, Manifest, Option
 
 ObservationNoise = Annotated[
     StandardNormal | StudentT | Uniform, Field(discriminator="distribution")

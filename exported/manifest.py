@@ -13,41 +13,22 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, JsonValue, model_validator
 
+from exported.artifact import MAX_VERSION, BundleFile, Name, Sha256
+from exported.calibration_summary import CalibrationSummary
 from exported.errors import BundleInvalidError
 from exported.frozen import Frozen
 from exported.trimming import Trimmed
 
 FORMAT_VERSION = 1
-NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 MAX_FEATURES = 4096
-MAX_VERSION = 9_999_999_999
 MAX_GRAPHS = 32
 # The only graph whose tensors may have a second free axis, that of the samples.
 SAMPLED_GRAPH = "log_weight"
 
-Name = Annotated[str, Field(pattern=NAME_PATTERN)]
-FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Side = Annotated[int, Field(ge=1, le=MAX_FEATURES)]
 NonNegative = Annotated[float, Field(ge=0)]
 DataType = Literal["FP32", "FP64", "INT64"]
 Option = Literal["steps", "depth"]
-# Scores of a flow beside the first, which is its log-density.
-ScoreName = Literal["typicality", "latent_norm", "likelihood_ratio", "combined"]
-
-
-class BundleFile(Frozen):
-    """A file of the bundle, pinned by content.
-
-    Attributes:
-        file: Name inside the bundle's own folder, never a path.
-        sha256: Hex digest of the content.
-        size_bytes: Exact length of the content.
-    """
-
-    file: FileName
-    sha256: Sha256
-    size_bytes: int = Field(gt=0)
 
 
 class Feature(Frozen):
@@ -159,72 +140,6 @@ class Graph(Frozen):
     outputs: tuple[OutputTensor, ...] = Field(min_length=1)
     passes: int = Field(ge=1)
     options: tuple[Option, ...] = Field(default=(), max_length=1)
-
-
-class CalibrationSource(Frozen):
-    """Rows that were given to calibrate a bundle when it had been published already.
-
-    Attributes:
-        created: When, ISO 8601 in UTC.
-        command: The command line that did it.
-        version: Of the same name, that has the graphs and another calibration.
-        data_name: What the rows were called.
-        data_sha256: Of their columns that the model takes, as ``provenance`` has it.
-        rows: As many were given, by the status that each had.
-    """
-
-    created: str
-    command: str
-    version: int = Field(ge=1, le=MAX_VERSION)
-    data_name: str
-    data_sha256: Sha256
-    rows: dict[str, int]
-
-
-class ReferenceSummary(Frozen):
-    """Rows that scores are made with, which neither trained nor calibrate.
-
-    Attributes:
-        rows: How many there were; at most 4,096 scores of them are kept.
-        mean_log_prob: Of those in support, nats.
-    """
-
-    rows: int = Field(ge=1)
-    mean_log_prob: float
-
-
-class CalibrationSummary(Frozen):
-    """Scores of rows disjoint from those that trained or chose the model.
-
-    Attributes:
-        artifact: ``calibration.npz`` with the sorted scores.
-        rows: Number of scores; ``alpha`` below ``1 / (rows + 1)`` cannot be decided.
-        quantiles: Score at each probability, as strings of the probability.
-        trimmed: Rows left out because of their scores; None where none were to be.
-        source: Of the rows; None where training set them aside, as ``provenance`` tells.
-        scores: Of a flow: its scores beside log_prob, each with its quantiles, of the same rows.
-        reference: What some of these are made with; None where none of them is.
-        latent_rows: Rows in support, trimmed ones too, whose latents' moments the artifact has;
-            None where it has none.
-    """
-
-    artifact: BundleFile
-    rows: int = Field(ge=1)
-    quantiles: dict[str, float]
-    trimmed: Trimmed | None = None
-    source: CalibrationSource | None = None
-    scores: dict[ScoreName, dict[str, float]] = Field(default_factory=dict)
-    reference: ReferenceSummary | None = None
-    latent_rows: int | None = Field(default=None, ge=1)
-
-    @model_validator(mode="after")
-    def _reference_fits(self) -> Self:
-        needs_it = not self.scores.keys().isdisjoint(("typicality", "combined"))
-        if needs_it != (self.reference is not None):
-            raise ValueError(
-                "expected a reference exactly where typicality or combined is a score"
-            )
-        return self
 
 
 class Provenance(Frozen):

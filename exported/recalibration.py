@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from exported.bundle import Bundle, describe_file
 from exported.calibration import Calibration
 from exported.calibration_file import write
+from exported.calibration_summary import CalibrationSource, CalibrationSummary, ScoreName
 from exported.kinds import AnyManifest, FlowManifest
 from exported.latents import LatentMoments
-from exported.manifest import CalibrationSource, CalibrationSummary, ScoreName
 from exported.trimming import Trimmed
 
 

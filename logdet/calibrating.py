@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from exported.background import with_background
 from exported.bundle import Bundle, locate, read_bundle, versions, write_bundle
 from exported.calibration import Calibration
+from exported.calibration_summary import CalibrationSource
 from exported.kinds import AnyManifest, FlowManifest
 from exported.latents import LatentMoments
-from exported.manifest import CalibrationSource
 from exported.origin import now, rows_sha256
 from exported.recalibration import recalibrated
 from exported.trimming import trim

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Self
 
-from exported.manifest import MAX_VERSION
+from exported.artifact import MAX_VERSION
 
 NEWEST = "latest"
 FIELDS = ("version", "challenger")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from exported.background import with_background
 from exported.bundle import Bundle, describe_file, read_bundle, write_bundle
 from exported.calibration_file import write
-from exported.manifest import CalibrationSource, ReferenceSummary
+from exported.calibration_summary import CalibrationSource, ReferenceSummary
 from exported.recalibration import recalibrated
 from exported.scores import Reference
 from tests.bundles import CALIBRATION_ROWS, COVARIANCE, MEAN, exact, ordinary_rows, write_gaussian

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from exported.bundle import read_bundle, write_bundle
 from exported.calibration import Calibration
+from exported.calibration_summary import CalibrationSource
 from exported.latents import LatentMoments
-from exported.manifest import CalibrationSource
 from exported.recalibration import recalibrated
 from service.drift.sketch import Sketch
 from service.drift.sums import Ordinary

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from exported.calibration import Calibration
 from exported.calibration_file import write
+from exported.calibration_summary import ReferenceSummary
 from exported.latents import LatentMoments
-from exported.manifest import ReferenceSummary
 from exported.scores import Reference
 from exported.trimming import Trimmed, trim
 

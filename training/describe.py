@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from exported.accuracy import Accuracy, StepChoices
 from exported.bundle import describe_file
+from exported.calibration_summary import CalibrationSummary
 from exported.kinds import FlowManifest
 from exported.manifest import (
     FORMAT_VERSION,
-    CalibrationSummary,
     DataType,
     Feature,
     Graph,

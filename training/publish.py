@@ -14,10 +14,11 @@ from exported import bundle as bundles
 from exported.accuracy import Accuracy, StepChoices
 from exported.arrays import write_arrays
 from exported.base import base_noise
+from exported.calibration_summary import ScoreName
 from exported.golden import pack, replay
 from exported.kinds import GRADIENT_GRAPH, REFERENCE_GRAPH, FlowManifest
 from exported.latents import LatentMoments
-from exported.manifest import Graph, ScoreName
+from exported.manifest import Graph
 from exported.noise import base_uniforms
 from exported.scores import LATENT_NORM, LIKELIHOOD_RATIO, Reference, Scorer
 from training import reference

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from exported.artifact import NAME_PATTERN
 from exported.base import base_noise
-from exported.manifest import NAME_PATTERN
 from training.checkpoint import FitState
 from training.chunks import rows_at_once
 from training.describe import Trained

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
-from exported.manifest import ScoreName
+from exported.calibration_summary import ScoreName
 from service.expectation import DEFAULT_SAMPLES
 from service.http.schemas import (
     Alpha,

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from exported.manifest import MAX_VERSION
+from exported.artifact import MAX_VERSION
 from exported.noise import MAX_SEED
 
 Value = float | None

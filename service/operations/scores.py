@@ -8,7 +8,8 @@ from typing import Any, get_args
 
 import numpy as np
 
-from exported.manifest import Manifest, ScoreName
+from exported.calibration_summary import ScoreName
+from exported.manifest import Manifest
 from exported.scores import LOG_PROB
 from service.choice import Choice
 from service.errors import invalid

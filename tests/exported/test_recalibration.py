@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from exported.bundle import read_bundle, write_bundle
-from exported.manifest import CalibrationSource
+from exported.calibration_summary import CalibrationSource
 from exported.origin import now, rows_sha256
 from exported.recalibration import recalibrated
 from exported.trimming import trim

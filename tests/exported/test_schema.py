@@ -9,10 +9,11 @@ from pydantic import ValidationError
 import exported
 from exported import arrays, bundle
 from exported import document as document_module
+from exported.artifact import MAX_VERSION
 from exported.bundle import read_manifest
 from exported.errors import BundleInvalidError
 from exported.kinds import FlowManifest
-from exported.manifest import MAX_FEATURES, MAX_GRAPHS, MAX_VERSION
+from exported.manifest import MAX_FEATURES, MAX_GRAPHS
 from exported.noise import base_uniforms
 from exported.schema import manifest_schema
 
