@@ -163,9 +163,8 @@ class ServedFlow(Served[Model]):
         calibrated_steps(self.model.manifest, choice.steps)
         names = self.model.scorer.names
         out = await self._given(operation, self.lanes(choice.steps).judge, x, choice)
-        judged = Judged(
-            Evaluated(*out[len(names) :]), dict(zip(names, out[: len(names)], strict=True))
-        )
+        evaluated = self._seen(x, choice, Evaluated(*out[len(names) :]))
+        judged = Judged(evaluated, dict(zip(names, out[: len(names)], strict=True)))
         self.metrics.judged(judged.evaluated.log_prob, judged.evaluated.status)
         return judged
 

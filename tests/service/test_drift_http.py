@@ -20,6 +20,7 @@ from service.served_flow import ServedFlow
 from tests.bundles import ordinary_rows, write_gaussian
 from tests.latents import write_autoencoder, write_vae
 from tests.linear_gaussian import rows as latent_rows
+from tests.scored import write_scored
 from tests.service.test_http import ask
 from tests.variants import write_stepped
 from tests.watched import write_watched
@@ -111,6 +112,20 @@ def test_what_callers_ask_about_is_seen_once_and_nothing_else(core: Core) -> Non
     for steps in stepped.steps.numbers:
         send(app, x, "log_prob", "stepped", steps=steps)
     assert told(app, "stepped")["rows"] == 250
+
+
+def test_rows_are_seen_whichever_score_decides_and_once_where_they_are_explained(
+    tmp_path: Path,
+) -> None:
+    write_scored(tmp_path)
+    app, x = build_app(started(tmp_path)), ordinary_rows(250)
+    asked: list[dict[str, Any]] = [{"by": "combined"}, {"by": "typicality", "explain": True}]
+    asked += [{"explain": "leave_one_out"}, {"explain": True, "nearest": True}]
+    for count, more in enumerate(asked, start=1):
+        send(app, x, "score", "scored", **more)
+        assert told(app, "scored")["rows"] == 250 * count
+    send(app, x, "scores", "scored")
+    assert told(app, "scored")["rows"] == 250 * 5
 
 
 def test_a_large_request_is_added_up_in_a_thread(core: Core) -> None:
