@@ -105,11 +105,11 @@ def divided(rows: Rows, is_anomaly: NDArray[np.bool_], seed: int) -> Task:
 
 
 def _drawn(rows: int, seed: int) -> NDArray[np.int64]:
-    random = np.random.RandomState(seed)
+    rng = np.random.RandomState(seed)
     if rows < FEWEST_ROWS:
-        return np.asarray(random.choice(rows, FEWEST_ROWS, replace=True))
+        return np.asarray(rng.choice(rows, FEWEST_ROWS, replace=True))
     if rows > MOST_ROWS:
-        return np.asarray(random.choice(rows, MOST_ROWS, replace=False))
+        return np.asarray(rng.choice(rows, MOST_ROWS, replace=False))
     return np.arange(rows)
 
 
