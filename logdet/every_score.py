@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from exported.scores import LIKELIHOOD_RATIO, Scorer
 from logdet.errors import UserError
-from logdet.scoring import Scores, in_chunks
+from logdet.scoring import Scores, in_chunks, score
 from service.kinds import AnyModel
 from service.model import Model
 from service.results import Codes, Floats, Judged
@@ -49,8 +49,8 @@ def every_score(
     def run(start: int, stop: int) -> tuple[Mapping[str, Floats], Codes]:
         rows = x[start:stop]
         if not isinstance(model, Model):
-            score, status = model.score(rows)
-            return {model.manifest.SCORES: score}, status
+            values, status = model.score(rows)
+            return {model.manifest.SCORES: values}, status
         given = None if context is None else context[start:stop]
         judged = model.judge(rows, given)
         if background is not None:
@@ -68,24 +68,28 @@ def every_score(
 
 def score_by(
     model: AnyModel,
-    by: str,
+    by: str | None,
     x: Rows,
     rates: tuple[float | None, float | None],
     context: Rows | None = None,
+    terms: bool = False,
 ) -> Scores:
-    """Scores and decisions of rows by one of the scores of a flow.
+    """Scores and decisions of rows, by one of the scores of a flow where it is asked for.
 
     Args:
         model: The bundle, running.
-        by: The score that decides.
+        by: The score that decides; None for :func:`logdet.scoring.score`.
         x: Rows of shape ``(rows, features)``.
         rates: alpha and fdr; see :func:`logdet.scoring.score`.
         context: Of a conditional density, shape ``(rows, context_features)``.
+        terms: See :func:`logdet.scoring.score`; not with another score.
 
     Raises:
         ServiceError: As :func:`logdet.scoring.score`.
         UserError: If the model has no such score.
     """
+    if by is None:
+        return score(model, x, rates[0], context, terms, rates[1])
     known = model.calibrations if isinstance(model, Model) else {model.manifest.SCORES: None}
     if not isinstance(model, Model) or by not in known:
         raise UserError(

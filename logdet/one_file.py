@@ -12,6 +12,7 @@ import numpy as np
 from exported.manifest import Manifest
 from logdet.batch.work import Settings
 from logdet.beside import check_output, read_rows, write_beside
+from logdet.decided import rate_words, threshold_words, unit
 from logdet.errors import UserError
 from logdet.every_score import score_by
 from logdet.explaining import Asked
@@ -19,10 +20,9 @@ from logdet.frame import Frame
 from logdet.lines import answer_lines, are_lines, begun, standard_input
 from logdet.opening import Provider
 from logdet.placed import Asking
-from logdet.scoring import Scores, lowest, score, status_counts, status_names
+from logdet.scoring import Scores, lowest, status_counts, status_names
 from logdet.text import aligned, counted
 from service.kinds import AnyModel
-from service.results import Decision
 
 MOST_ANOMALOUS = 5
 
@@ -59,7 +59,8 @@ class Wanted:
         """
         self._expect_plain("one file, not a job over several")
         runs = "cuda" if provider == "cuda" else "cpu"
-        return Settings(alpha=self.alpha, fdr=self.fdr, terms=self.terms, provider=runs)
+        rates = {"alpha": self.alpha, "fdr": self.fdr}
+        return Settings(**rates, terms=self.terms, by=self.by, provider=runs)
 
     def of_lines(self, model: AnyModel) -> Asking:
         """For lines of JSON.
@@ -68,11 +69,10 @@ class Wanted:
             UserError: If more is asked than lines tell.
         """
         self._expect_plain("one file, not lines of JSON")
-        return Asking(model, self.alpha, self.terms)
+        return Asking(model, self.alpha, self.terms, self.by)
 
     def _expect_plain(self, instead: str) -> None:
-        more = (("--by", self.by), ("--explain", self.explain), ("--nearest", self.nearest))
-        for option, is_set in more:
+        for option, is_set in (("--explain", self.explain), ("--nearest", self.nearest)):
             if is_set:
                 raise UserError(f"expected {option} of {instead}")
 
@@ -93,10 +93,7 @@ def score_one(model: AnyModel, file: Path, output: Path | None, wanted: Wanted) 
     asked = Asked.of(model, explain=wanted.explain, method=wanted.method, nearest=wanted.nearest)
     given = read_rows(file, model.manifest, start)
     x, context, rates = given.x, given.context, (wanted.alpha, wanted.fdr)
-    if wanted.by is not None:
-        scores = score_by(model, wanted.by, x, rates, context)
-    else:
-        scores = score(model, x, wanted.alpha, context, wanted.terms, wanted.fdr)
+    scores = score_by(model, wanted.by, x, rates, context, wanted.terms)
     if output is None:
         worst = lowest(scores.score, MOST_ANOMALOUS)
         why = asked.reasons(model, x, context, scores, worst)
@@ -112,47 +109,26 @@ def _sentence(scores: Scores, output: Path, manifest: Manifest) -> str:
     rows, decision = counted(len(scores.score), "row", "rows"), scores.decision
     anomalies = counted(int(decision.is_anomaly.sum()), "anomaly", "anomalies")
     return (
-        f"scored {rows} into {output}: {anomalies} {_rate(decision)}, "
-        f"threshold {_threshold(scores, manifest)}{_by(scores)}, "
+        f"scored {rows} into {output}: {anomalies} {rate_words(decision.alpha, decision.fdr)}, "
+        f"threshold {threshold_words(decision.threshold, manifest, scores.by)}, "
         f"by {manifest.name}/{manifest.version}, calibration {decision.calibration}"
     )
 
 
-def _rate(decision: Decision) -> str:
-    """What was asked for, and the alpha that follows where it was an fdr."""
-    alpha = None if decision.alpha is None else f"alpha {decision.alpha:g}"
-    fdr = None if decision.fdr is None else f"fdr {decision.fdr:g}"
-    return f"at {', '.join(rate for rate in (fdr, alpha) if rate)}"
-
-
-def _by(scores: Scores) -> str:
-    return "" if scores.by is None else f" of {scores.by}"
-
-
-def _threshold(scores: Scores, manifest: Manifest) -> str:
-    threshold = scores.decision.threshold
-    return "none" if threshold is None else f"{threshold:.4f}{_unit(scores, manifest)}"
-
-
-def _unit(scores: Scores, manifest: Manifest) -> str:
-    """Behind a number; a squared norm and a sum of logarithms have none."""
-    if scores.by in ("latent_norm", "combined"):
-        return ""
-    return " deviations" if manifest.density == "none" else " nats"
-
-
 def _summary(scores: Scores, frame: Frame, manifest: Manifest, reasons: Sequence[str]) -> str:
     ok = scores.score[scores.status == 0]
-    decision, unit = scores.decision, _unit(scores, manifest)
-    mean = f"{ok.mean(dtype=np.float64):.4f}{unit}" if len(ok) else "none, as no row is ok"
+    decision = scores.decision
+    mean = "none, as no row is ok"
+    if len(ok):
+        mean = f"{ok.mean(dtype=np.float64):.4f}{unit(manifest, scores.by)}"
     facts = [
         ("model", f"{manifest.name}/{manifest.version}"),
         ("rows", f"{len(scores.score):,}"),
         ("status", status_counts(scores.status)),
         (f"mean {scores.by or scores.called}", mean),
-        ("anomalies", f"{decision.is_anomaly.sum():,} {_rate(decision)}"),
+        ("anomalies", f"{decision.is_anomaly.sum():,} {rate_words(decision.alpha, decision.fdr)}"),
         ("calibration", decision.calibration),
-        ("threshold", _threshold(scores, manifest)),
+        ("threshold", threshold_words(decision.threshold, manifest, scores.by)),
     ]
     worst = lowest(scores.score, MOST_ANOMALOUS)
     words = status_names(scores.status)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exported.manifest import Manifest
-from logdet.scoring import score
+from logdet.every_score import score_by
 from service.kinds import AnyModel
 
 # onnxruntime sums along a row in vectors of four from where memory is aligned, so that the last
@@ -25,11 +25,13 @@ class Asking:
         model: Scores them.
         alpha: See :func:`logdet.scoring.score`.
         terms: See there.
+        by: The score of a flow that decides, where it is asked for.
     """
 
     model: AnyModel
     alpha: float | None
     terms: bool
+    by: str | None = None
 
     def columns(self, place: int, table: NDArray[np.float64]) -> dict[str, NDArray[Any]]:
         """The answers, as :meth:`logdet.scoring.Scores.columns` has them.
@@ -47,7 +49,8 @@ class Asking:
             table = np.concatenate([table[:1]] * before + [table])
         features = len(self.model.manifest.features)
         context = table[:, features:] if features < table.shape[1] else None
-        scores = score(self.model, table[:, :features], self.alpha, context, self.terms)
+        x, rates = table[:, :features], (self.alpha, None)
+        scores = score_by(self.model, self.by, x, rates, context, self.terms)
         return {name: column[before:] for name, column in scores.columns().items()}
 
 

@@ -17,15 +17,18 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from exported.calibration import Calibration
 from logdet.batch.job import Job, begin
 from logdet.batch.judging import Judge, level
 from logdet.batch.pieces import Piece
 from logdet.batch.places import Folder, inputs
 from logdet.batch.work import Settings, Tally, Worker
+from logdet.decided import rate_words, threshold_words
 from logdet.errors import UserError
 from logdet.placed import Asking, needed
 from logdet.text import counted
 from service.kinds import AnyModel
+from service.model import Model
 from service.ray_profile import environment
 
 if TYPE_CHECKING:
@@ -82,7 +85,7 @@ def score_files(given: Given, folder: Path, model: AnyModel) -> str:
         raise UserError("expected -o FOLDER for the results of several files, got no -o")
     output, settings = Folder.of(given.output), given.settings
     model.decide(np.empty(0), settings.alpha, settings.fdr)
-    Asking(model, settings.alpha, settings.terms).columns(0, _nothing(model))
+    Asking(model, settings.alpha, settings.terms, settings.by).columns(0, _nothing(model))
     job = begin(folder, model.manifest, settings, inputs(given.files, output), output)
     if job.left() or job.unjudged():
         with _crew(given) as crew:
@@ -176,21 +179,16 @@ def _sentence(job: Job, model: AnyModel) -> str:
         alpha = _level(job, model, settings.fdr)
     elif alpha is None:
         alpha = model.default_alpha
+    threshold = None if alpha is None else _calibration(model, settings.by).threshold(alpha)
     return (
         f"scored {counted(rows, 'row', 'rows')} of "
         f"{counted(len(job.document.sources), 'file', 'files')} into {job.output.address}: "
-        f"{counted(anomalies, 'anomaly', 'anomalies')} {_rate(alpha, settings.fdr)}, "
-        f"threshold {_threshold(model, alpha)}, "
+        f"{counted(anomalies, 'anomaly', 'anomalies')} {rate_words(alpha, settings.fdr)}, "
+        f"threshold {threshold_words(threshold, model.manifest, settings.by)}, "
         f"status {', '.join(f'{word} {count:,}' for word, count in sorted(status.items()))}, "
         f"by {job.document.model}, calibration {model.manifest.calibration.artifact.sha256}"
     )
 
 
-def _rate(alpha: float | None, fdr: float | None) -> str:
-    named = (("fdr", fdr), ("alpha", alpha))
-    return "at " + ", ".join(f"{name} {rate:g}" for name, rate in named if rate is not None)
-
-
-def _threshold(model: AnyModel, alpha: float | None) -> str:
-    unit = "deviations" if model.manifest.density == "none" else "nats"
-    return "none" if alpha is None else f"{model.calibration.threshold(alpha):.4f} {unit}"
+def _calibration(model: AnyModel, by: str | None) -> Calibration:
+    return model.calibrations[by] if by and isinstance(model, Model) else model.calibration

@@ -40,6 +40,7 @@ class Settings(BaseModel):
         alpha: Accepted rate of false alarms; None is the model's default.
         fdr: Accepted share of false alarms among the anomalies, in place of it.
         terms: Whether each feature's term is asked for.
+        by: The score of a flow that decides, where it is asked for.
         provider: Where graphs run.
     """
 
@@ -48,6 +49,7 @@ class Settings(BaseModel):
     alpha: float | None
     fdr: float | None
     terms: bool
+    by: str | None = None
     provider: Literal["cpu", "cuda"]
 
 
@@ -90,7 +92,7 @@ class Worker:
             for name in output.list(BUNDLE):
                 (folder / name).write_bytes(output.read(f"{BUNDLE}/{name}"))
             loaded = load(folder, Runtime.choose(settings.provider, 1))
-        self._asking = Asking(loaded, settings.alpha, settings.terms)
+        self._asking = Asking(loaded, settings.alpha, settings.terms, settings.by)
         self._names = needed(loaded.manifest)
         self._levels = len(loaded.calibration.scores) + 1
 

@@ -1,6 +1,7 @@
 """``logdet score NAME FILES -o FOLDER/``: its pieces scored in this process."""
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -97,8 +98,11 @@ def test_every_row_is_answered_once_in_order_with_its_own_columns(
 
 
 @pytest.mark.usefixtures("here")
+@pytest.mark.parametrize(
+    "more", [(), ("--by", "combined"), ("--by", "typicality", "--fdr", "0.1")]
+)
 def test_the_answers_are_those_of_one_file_bit_for_bit(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: tuple[str, ...]
 ) -> None:
     monkeypatch.setenv("LOGDET_BUNDLES", str(SHIPPED))
     model = open_model(SHIPPED, Reference("shuttle", None), "cpu", "score")
@@ -106,8 +110,13 @@ def test_the_answers_are_those_of_one_file_bit_for_bit(
     names = [feature.name for feature in model.manifest.features]
     source, output = tmp_path / "rows.parquet", tmp_path / "out"
     parquet.write_table(pa.table(dict(zip(names, x.T, strict=True))), source, row_group_size=77)
-    assert run("score", "shuttle", source, "-o", f"{output}/").exit_code == 0
-    assert run("score", "shuttle", source, "-o", tmp_path / "whole.parquet").exit_code == 0
+    job = run("score", "shuttle", source, "-o", f"{output}/", *more)
+    whole = run("score", "shuttle", source, "-o", tmp_path / "whole.parquet", *more)
+    assert (job.exit_code, whole.exit_code) == (0, 0), job.stderr
+    said, same = (re.search(r"threshold [^,]*", done.stdout) for done in (job, whole))
+    assert said is not None
+    assert same is not None
+    assert said[0] == same[0]
     assert len(list(output.glob("*.parquet"))) == 7
     assert written(output, "rows").equals(parquet.read_table(tmp_path / "whole.parquet"))
 

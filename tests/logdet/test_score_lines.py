@@ -172,6 +172,29 @@ def test_answers_are_the_same_bits_however_lines_arrive() -> None:
     np.testing.assert_array_equal(np.float32(values), model.evaluate(x).log_prob)
 
 
+def test_lines_are_decided_by_the_score_asked_for(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOGDET_BUNDLES", str(SHIPPED))
+    model = open_model(SHIPPED, Reference("shuttle", None), "cpu", "score")
+    x = np.asarray(model.sample(3, 0).rows.x)
+    names = [feature.name for feature in model.manifest.features]
+    text = "".join(json.dumps(dict(zip(names, r.tolist(), strict=True))) + "\n" for r in x)
+    told = [
+        json.loads(line)
+        for line in run("score", "shuttle", "-", "--by", "typicality", stdin=text).stdout.split(
+            "\n"
+        )
+        if line
+    ]
+    mean = model.manifest.calibration.reference.mean_log_prob
+    for line in told:
+        log_prob = float(np.float32(line["log_prob"]))
+        assert line["score"] == pytest.approx(-abs(log_prob - mean), rel=1e-12)
+    refused = run("score", "shuttle", "-", "--explain", stdin=text)
+    assert refused.stderr == "logdet: expected --explain of one file, not lines of JSON\n"
+
+
 def test_what_lines_have_not_is_refused(run: Run, tmp_path: Path) -> None:
     text = line_of(ordinary_rows(1)[0])
     named = run("score", "gauss", "-", "-o", tmp_path / "out.csv", stdin=text)
