@@ -25,7 +25,7 @@ def test_help_lists_every_command(run: Run) -> None:
     ("args", "message"),
     [
         (["nothing"], "No such command 'nothing' (see logdet --help)"),
-        (["score", "gauss"], "Missing argument 'FILE' (see logdet score --help)"),
+        (["score", "gauss"], "Missing argument 'FILE...' (see logdet score --help)"),
         (["sample", "gauss", "-n", "0"], "Invalid value for '-n'"),
         (["sample", "gauss", "--seed", "-1"], "Invalid value for '--seed'"),
         (["sample", "gauss", "--temperature", "-0.5"], "expected a finite number of at least 0"),
