@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,35 +74,32 @@ def score_by(
     context: Rows | None = None,
     terms: bool = False,
 ) -> Scores:
-    """Scores and decisions of rows, by one of the scores of a flow where it is asked for.
+    """Scores and decisions of rows, by one of the model's scores where it is asked for.
 
     Args:
         model: The bundle, running.
-        by: The score that decides; None for :func:`logdet.scoring.score`.
+        by: The score that decides, of which only flows have several; None for the first.
         x: Rows of shape ``(rows, features)``.
         rates: alpha and fdr; see :func:`logdet.scoring.score`.
         context: Of a conditional density, shape ``(rows, context_features)``.
-        terms: See :func:`logdet.scoring.score`; not with another score.
+        terms: See :func:`logdet.scoring.score`; only of the first score.
 
     Raises:
         ServiceError: As :func:`logdet.scoring.score`.
         UserError: If the model has no such score.
     """
-    if by is None:
-        return score(model, x, rates[0], context, terms, rates[1])
-    known = model.calibrations if isinstance(model, Model) else {model.manifest.SCORES: None}
-    if not isinstance(model, Model) or by not in known:
+    first = model.manifest.SCORES
+    if by is None or by == first:
+        return replace(score(model, x, rates[0], context, terms, rates[1]), by=by)
+    if by not in model.calibrations:
+        known = ", ".join(model.calibrations)
         raise UserError(
-            f"expected --by with one of the scores of {model.manifest.name} "
-            f"({', '.join(known)}), got {by}"
+            f"expected --by with one of the scores of {model.manifest.name} ({known}), got {by}"
         )
     model.decide(np.empty(0), *rates, model.calibrations[by])  # which costs no rows
     found = every_score(model, x, context)
-    values, first = found.scores[by], model.manifest.SCORES
+    values, log_prob = found.scores[by], found.scores[first]
     decision = model.decide(values, *rates, model.calibrations[by])
-    if by == first:
-        return Scores(first, values, found.status, decision, by=by)
-    log_prob = found.scores[first]
     return Scores("score", values, found.status, decision, by=by, log_prob=log_prob)
 
 

@@ -17,6 +17,7 @@ from tests.latents import write_each_kind
 from tests.linear_gaussian import rows as latent_rows
 from tests.scored import BESIDE, ELSEWHERE, NAMED, truth, write_scored
 from tests.terminal import Run
+from tests.variants import write_ordered
 
 ROWS = 500
 
@@ -153,6 +154,45 @@ def test_by_log_prob_is_what_is_done_anyway(run: Run, fresh: Path, tmp_path: Pat
     assert outs[0].read_text() == outs[1].read_text()
 
 
+def test_by_log_prob_goes_with_terms_and_nearest_rows(
+    run: Run, bundles: Path, fresh: Path, tmp_path: Path
+) -> None:
+    write_ordered(bundles)
+    outs = [tmp_path / "plain.csv", tmp_path / "by.csv"]
+    for out, by in zip(outs, ((), ("--by", "log_prob")), strict=True):
+        done = run("score", "ordered", fresh, "--terms", "--nearest", *by, "-o", out)
+        assert done.exit_code == 0, done.stderr
+    assert outs[0].read_text() == outs[1].read_text()
+
+
+def test_a_vae_takes_its_own_score(run: Run, bundles: Path, tmp_path: Path) -> None:
+    write_each_kind(bundles)
+    rows = write(tmp_path / "latent.csv", latent_rows(9))
+    for name in ("vae", "auto"):
+        outs = [tmp_path / f"{name}.csv", tmp_path / f"{name}_by.csv"]
+        run("score", name, rows, "-o", outs[0])
+        done = run("score", name, rows, "--by", "score", "-o", outs[1])
+        assert done.exit_code == 0, done.stderr
+        assert outs[0].read_text() == outs[1].read_text()
+
+
+def test_reasons_are_those_of_log_prob_whichever_score_decides(
+    run: Run, bundles: Path, fresh: Path, tmp_path: Path
+) -> None:
+    write_scored(bundles)
+    asked = ("score", "scored", fresh, "--explain")
+    tables = []
+    for number, by in enumerate(((), ("--by", "typicality"))):
+        out = tmp_path / f"{number}.csv"
+        done = run(*asked, *by, "-o", out)
+        assert done.exit_code == 0, done.stderr
+        tables.append(pyarrow.csv.read_csv(out))
+    for name in NAMES:
+        plain, by_other = (table[f"contribution_{name}"].to_numpy() for table in tables)
+        np.testing.assert_array_equal(plain, by_other)
+    assert "because of log_prob (nats)" in run(*asked, "--by", "typicality").stdout
+
+
 def test_a_score_that_is_not_there_is_refused(
     run: Run, bundles: Path, fresh: Path, tmp_path: Path
 ) -> None:
@@ -163,8 +203,8 @@ def test_a_score_that_is_not_there_is_refused(
     told = refused(run, "score", "vae", latent, "--by", "typicality")
     assert "one of the scores of vae (score), got typicality" in told
     out = ("-o", tmp_path / "out.csv")
-    both = refused(run, "score", "gauss", fresh, "--by", "log_prob", "--terms", *out)
-    assert "expected --terms or --by, got both" in both
+    both = refused(run, "score", "gauss", fresh, "--by", "combined", "--terms", *out)
+    assert "expected --terms with log_prob, got it with --by combined" in both
 
 
 def test_every_score_is_held_against_labels(run: Run, scored: Path, labelled: Path) -> None:
