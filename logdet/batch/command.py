@@ -91,6 +91,9 @@ def score_files(given: Given, folder: Path, model: AnyModel) -> str:
             if settings.fdr is not None:
                 alpha = _level(job, model, settings.fdr)
                 _pass("judging", crew, Judge, (alpha, output), job.unjudged())
+    replaced = sorted({name for tally in job.tallies() for name in tally.replaced})
+    if replaced:
+        click.echo(f"logdet: replaced the files' own {', '.join(replaced)}", err=True)
     return _sentence(job, model)
 
 
