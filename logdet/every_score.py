@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from exported.latents import LatentMoments
 from exported.scores import LIKELIHOOD_RATIO, Scorer
 from logdet.errors import UserError
 from logdet.scoring import Scores, in_chunks, score
 from service.kinds import AnyModel
 from service.model import Model
-from service.results import Codes, Floats, Judged
+from service.results import OK, Codes, Floats, Judged
 from service.status import mask_score, settle
 from service.vae import VAE
 
@@ -28,10 +29,12 @@ class EveryScore:
         scores: By name, the first of the model's before those beside it, each of shape
             ``(rows,)``; -inf out of support, NaN without an answer.
         status: Shape ``(rows,)``, indices into :data:`service.results.STATUSES`.
+        latents: What those of the rows in support are like; None of a model that has no density.
     """
 
     scores: Mapping[str, Floats]
     status: Codes
+    latents: LatentMoments | None = None
 
 
 def every_score(
@@ -46,24 +49,30 @@ def every_score(
         background: In place of the model's own, if it has one: another flow of the same rows.
     """
 
-    def run(start: int, stop: int) -> tuple[Mapping[str, Floats], Codes]:
+    def run(start: int, stop: int) -> EveryScore:
         rows = x[start:stop]
         if not isinstance(model, Model):
             values, status = model.score(rows)
-            return {model.manifest.SCORES: values}, status
+            return EveryScore({model.manifest.SCORES: values}, status)
         given = None if context is None else context[start:stop]
         judged = model.judge(rows, given)
         if background is not None:
             judged = _against(model, judged, background.evaluate(rows, given).log_prob)
-        return {model.manifest.SCORES: judged.evaluated.log_prob, **judged.scores}, (
-            judged.evaluated.status
-        )
+        known = judged.evaluated
+        moments = LatentMoments.of(model.manifest.base, known.z[known.status == OK])
+        scores = {model.manifest.SCORES: known.log_prob, **judged.scores}
+        return EveryScore(scores, known.status, moments)
 
     samples = model.scoring().plan.samples if isinstance(model, VAE) else 1
-    parts, statuses = zip(*in_chunks(len(x), run, samples), strict=True)
-    names = parts[0].keys()
-    scores = {name: np.concatenate([part[name] for part in parts]) for name in names}
-    return EveryScore(scores, np.concatenate(statuses))
+    return _joined(in_chunks(len(x), run, samples))
+
+
+def _joined(parts: Sequence[EveryScore]) -> EveryScore:
+    names = parts[0].scores
+    scores = {name: np.concatenate([part.scores[name] for part in parts]) for name in names}
+    moments = [part.latents for part in parts if part.latents is not None]
+    whole = sum(moments[1:], moments[0]) if moments else None
+    return EveryScore(scores, np.concatenate([part.status for part in parts]), whole)
 
 
 def score_by(

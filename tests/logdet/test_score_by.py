@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.csv
 import pytest
+import scipy.stats
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from exported.bundle import Bundle, read_bundle
 from logdet.files import write_table
+from service.model import Model
 from tests.bundles import MEAN, NAMES, exact, ordinary_rows, write_gaussian
 from tests.latents import write_each_kind
 from tests.linear_gaussian import rows as latent_rows
@@ -81,6 +85,28 @@ def test_every_score_is_calibrated_on_fresh_rows(run: Run, scored: Path, fresh: 
         calibrations["typicality"].scores, 0.5
     )
     assert run("verify", "scored").exit_code == 0
+
+
+def test_what_changed_of_each_score_is_told_after_one_run_of_each_row(
+    run: Run, scored: Path, fresh: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, evaluate = [], Model.evaluate
+
+    def counted(self: Model, x: np.ndarray, *rest: Any) -> Any:
+        seen.append(len(x))
+        return evaluate(self, x, *rest)
+
+    monkeypatch.setattr(Model, "evaluate", counted)
+    shown = run("calibrate", "scored", "--data", fresh).stdout
+    assert sum(seen) == ROWS
+    lines = [re.split(r"  +", line) for line in shown.splitlines()]
+    told = {line[0]: line[1:] for line in lines}
+    old, new = (published(scored, "scored", v).calibrations() for v in (1, 2))
+    for name in BESIDE:
+        cells = [f"{known[name].threshold(0.01):.4f}" for known in (old, new)]
+        assert [cell.split()[0] for cell in told[f"threshold of {name}"]] == cells
+        apart = scipy.stats.ks_2samp(new[name].scores, old[name].scores).statistic
+        assert told[f"KS distance of {name} from version 1"][0].startswith(f"{apart:.4f}, p ")
 
 
 def test_rows_that_are_trimmed_are_missing_from_every_score(
