@@ -254,7 +254,9 @@ def test_every_score_is_held_against_labels(run: Run, scored: Path, labelled: Pa
     assert told["best"] == max(areas, key=areas.__getitem__)
     shown = run(*args).stdout
     assert "scored/1: 50 positive and 448 negative rows, 2 left out" in shown
-    assert f"{told['best']} separates best" in shown
+    # Of a Gaussian with constant volume the norm of the latent ranks as the density does.
+    assert areas["latent_norm"] == areas["log_prob"]
+    assert shown.endswith("\nnone separates better than log_prob\n")
 
 
 def test_a_better_score_is_told_with_its_gain(
@@ -271,6 +273,26 @@ def test_a_better_score_is_told_with_its_gain(
     rows = {line.split()[0]: line.split() for line in shown.split("\n\n")[0].splitlines()}
     assert float(rows["log_prob"][1]) < 0.2
     assert float(rows["typicality"][1]) > 0.7
+
+
+def test_a_tie_is_no_win(run: Run, scored: Path, tmp_path: Path) -> None:
+    x = ordinary_rows(ROWS, seed=8)
+    x[-50:, :2] += 400.0
+    broken = (np.arange(ROWS) >= ROWS - 50) * 1
+    data = write(tmp_path / "clear.csv", x, broken=broken)
+    done = run("evaluate", "scored", "--data", data, "--label", "broken")
+    assert done.stdout.endswith("\nnone separates better than log_prob\n"), done.stdout
+    assert done.stderr == ""
+
+
+def test_a_label_that_the_model_has_seen_is_told(run: Run, tmp_path: Path) -> None:
+    x = ordinary_rows(9)
+    x[:3, 2] = 1.0
+    data = write(tmp_path / "seen.csv", x)
+    done = run("evaluate", "gauss", "--data", data, "--label", "count", "--positive", "1")
+    assert done.exit_code == 0, done.stderr
+    told = "logdet: count is a column of gauss/2: its scores are made with the label\n"
+    assert done.stderr == told
 
 
 def test_labels_are_understood_and_refused(run: Run, labelled: Path, tmp_path: Path) -> None:
