@@ -20,7 +20,8 @@ import orjson
 from numpy.typing import NDArray
 
 from logdet.errors import UserError
-from logdet.placed import Asking, needed
+from logdet.frame import needed
+from logdet.placed import Asking
 from logdet.text import some
 from service.errors import ErrorKind
 from service.json_lines import objects

@@ -24,7 +24,8 @@ from logdet.batch.places import Folder, inputs
 from logdet.batch.work import Settings, Tally, Worker
 from logdet.decided import rate_words, threshold_words
 from logdet.errors import UserError
-from logdet.placed import Asking, needed
+from logdet.frame import needed
+from logdet.placed import Asking
 from logdet.text import counted
 from service.kinds import AnyModel
 from service.ray_profile import environment

@@ -20,8 +20,8 @@ from logdet.batch.reading import Rows, reading
 from logdet.batch.writing import writing
 from logdet.cells import to_float64
 from logdet.errors import UserError, one_line
-from logdet.frame import Frame, require
-from logdet.placed import Asking, needed
+from logdet.frame import Frame, needed, require
+from logdet.placed import Asking
 from service.errors import ServiceError
 from service.kinds import load
 from service.runtime import Runtime
