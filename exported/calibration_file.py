@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from exported.errors import BundleInvalidError
 from exported.kinds import FlowManifest
 from exported.latents import LatentMoments
 from exported.scores import MAX_REFERENCE, PARTS, Floats, Reference, Scorer
+from exported.trimming import Trimmed
 
 Arrays = Mapping[str, NDArray[np.generic]]
 # Before the name of a score, the array of the reference rows.
@@ -32,6 +34,32 @@ def write(
     if latents is not None:
         arrays |= latents.arrays()
     return write_arrays(arrays)
+
+
+def described(
+    first: Calibration,
+    beside: Mapping[str, Calibration],
+    trimmed: Trimmed | None,
+    latents: LatentMoments | None,
+) -> dict[str, Any]:
+    """What a summary tells of the file's scores and latents.
+
+    Args:
+        first: The scores that decide where none is asked for.
+        beside: Others of the same rows, by name.
+        trimmed: What is told of rows that were left out.
+        latents: Of every row in support, of a flow.
+
+    Raises:
+        ValueError: If no row is in support.
+    """
+    return {
+        "rows": len(first.scores),
+        "quantiles": first.quantiles(),
+        "trimmed": trimmed,
+        "scores": {name: known.quantiles() for name, known in beside.items()},
+        "latent_rows": None if latents is None else latents.rows,
+    }
 
 
 def calibration_of(summary: CalibrationSummary, arrays: Arrays, name: str) -> Calibration:

@@ -15,6 +15,11 @@ def now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
+def at(seconds: float) -> str:
+    """The same of seconds since 1970."""
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat(timespec="seconds")
+
+
 def rows_sha256(columns: Sequence[str], *parts: NDArray[np.float64]) -> str:
     """Digest of column names and of every number under them.
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from exported.bundle import Bundle, describe_file
 from exported.calibration import Calibration
-from exported.calibration_file import write
-from exported.calibration_summary import CalibrationSource, CalibrationSummary, ScoreName
+from exported.calibration_file import described, write
+from exported.calibration_summary import CalibrationSource, CalibrationSummary
 from exported.kinds import AnyManifest, FlowManifest
 from exported.latents import LatentMoments
 from exported.trimming import Trimmed
@@ -41,22 +40,14 @@ def recalibrated(
     """
     manifest, known = bundle.manifest, bundle.manifest.calibration
     found = {name: Calibration.of(values) for name, values in scores.items()}
-    first = found[manifest.SCORES]
+    beside = {name: one for name, one in found.items() if name != manifest.SCORES}
     reference = bundle.scorer().reference if isinstance(manifest, FlowManifest) else None
     content = write(found, reference, latents)
     summary = CalibrationSummary(
         artifact=describe_file(known.artifact.file, content),
-        rows=len(first.scores),
-        quantiles=first.quantiles(),
-        trimmed=trimmed,
         source=source,
-        scores={
-            cast("ScoreName", name): calibration.quantiles()
-            for name, calibration in found.items()
-            if name != manifest.SCORES
-        },
         reference=known.reference,
-        latent_rows=None if latents is None else latents.rows,
+        **described(found[manifest.SCORES], beside, trimmed, latents),
     )
     changed = manifest.model_copy(update={"version": version, "calibration": summary})
     return changed, {**bundle.contents, known.artifact.file: content}

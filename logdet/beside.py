@@ -15,7 +15,7 @@ from logdet.cells import is_exact, to_float64, typed, typed_as_written
 from logdet.csv_file import read_csv_bytes
 from logdet.errors import TableError, UserError
 from logdet.files import Columns, extension, read_frame, write_table
-from logdet.frame import Frame, require
+from logdet.frame import Frame, needed, require
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def read_rows(file: Path, manifest: Manifest, start: bytes = b"") -> Given:
         TableError: If the file is no table, or lacks a column.
     """
     frame = _read(file, start)
-    names = tuple(f.name for f in manifest.features + manifest.context_features)
+    names = needed(manifest)
     require(frame, names, manifest.name)
     return Given(frame, names, to_float64(frame, names, "nan"), len(manifest.features))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,17 +11,15 @@ from numpy.typing import NDArray
 
 from exported.background import with_background
 from exported.bundle import Bundle, locate, read_bundle, versions, write_bundle
-from exported.calibration import Calibration
 from exported.calibration_summary import CalibrationSource
 from exported.kinds import AnyManifest, FlowManifest
-from exported.latents import LatentMoments
 from exported.origin import now, rows_sha256
 from exported.recalibration import recalibrated
 from exported.trimming import trim
 from logdet.beside import Given
 from logdet.errors import UserError
 from logdet.every_score import EveryScore, every_score
-from logdet.scoring import in_chunks, status_counts
+from logdet.scoring import status_counts
 from logdet.text import command_line
 from logdet.two_samples import Difference, kolmogorov_smirnov
 from service.kinds import AnyModel
@@ -35,18 +34,16 @@ class Recalibrated:
     Attributes:
         folder: Of the new version.
         before: The bundle that the graphs are from.
-        after: The manifest of the new version.
-        calibration: Of the new version.
+        after: The new version.
         decision: Of the version before about the rows that have a score, trimmed ones too.
-        difference: Of their scores from its calibration scores.
+        differences: Of each of its scores by name, of theirs from its calibration scores.
     """
 
     folder: Path
     before: Bundle
-    after: AnyManifest
-    calibration: Calibration
+    after: Bundle
     decision: Decision
-    difference: Difference
+    differences: Mapping[str, Difference]
 
 
 def calibrate(
@@ -85,11 +82,10 @@ def calibrate(
     )
     version = versions(root, manifest.name)[-1] + 1
     left = {name: scores[kept] for name, scores in by_name.items()}
-    latents = _latents(model, given)
-    after, contents = recalibrated(graphs, version, left, source, trimmed, latents)
+    after, contents = recalibrated(graphs, version, left, source, trimmed, scores.latents)
     folder = write_bundle(root, after, contents)
-    calibration = read_bundle(folder).calibration()
-    return Recalibrated(folder, bundle, after, calibration, decision, _difference(values, bundle))
+    made = read_bundle(folder)
+    return Recalibrated(folder, bundle, made, decision, _differences(by_name, bundle))
 
 
 def _digest_of_others(given: Given, manifest: AnyManifest) -> str:
@@ -121,23 +117,13 @@ def _that_count(scores: EveryScore, manifest: AnyManifest) -> dict[str, NDArray[
     return {name: values[counts].astype(np.float64) for name, values in scores.scores.items()}
 
 
-def _latents(model: AnyModel, given: Given) -> LatentMoments | None:
-    """What the latents of the rows in support are like; None of a model that has no density."""
-    if not isinstance(model, Model):
-        return None
-    rows, context, base = given.x, given.context, model.manifest.base
-
-    def run(start: int, stop: int) -> LatentMoments:
-        beside = None if context is None else context[start:stop]
-        part = model.evaluate(rows[start:stop], beside)
-        return LatentMoments.of(base, part.z[part.status == OK])
-
-    parts = in_chunks(len(rows), run)
-    return sum(parts[1:], parts[0])
-
-
-def _difference(values: NDArray[np.float64], bundle: Bundle) -> Difference:
+def _differences(
+    by_name: Mapping[str, NDArray[np.float64]], bundle: Bundle
+) -> dict[str, Difference]:
     """Of scores from the bundle's own; where these were trimmed, as many of the others are."""
     before = bundle.manifest.calibration.trimmed
-    kept, _ = trim(values, before.share if before else 0.0)
-    return kolmogorov_smirnov(values[kept], bundle.calibration().scores)
+    kept, _ = trim(by_name[bundle.manifest.SCORES], before.share if before else 0.0)
+    return {
+        name: kolmogorov_smirnov(by_name[name][kept], known.scores)
+        for name, known in bundle.calibrations().items()
+    }

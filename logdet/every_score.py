@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from exported.latents import LatentMoments
 from exported.scores import LIKELIHOOD_RATIO, Scorer
 from logdet.errors import UserError
 from logdet.scoring import Scores, in_chunks, score
 from service.kinds import AnyModel
 from service.model import Model
-from service.results import Codes, Floats, Judged
+from service.results import OK, Codes, Floats, Judged
 from service.status import mask_score, settle
 from service.vae import VAE
 
@@ -28,10 +29,12 @@ class EveryScore:
         scores: By name, the first of the model's before those beside it, each of shape
             ``(rows,)``; -inf out of support, NaN without an answer.
         status: Shape ``(rows,)``, indices into :data:`service.results.STATUSES`.
+        latents: What those of the rows in support are like; None of a model that has no density.
     """
 
     scores: Mapping[str, Floats]
     status: Codes
+    latents: LatentMoments | None = None
 
 
 def every_score(
@@ -46,24 +49,30 @@ def every_score(
         background: In place of the model's own, if it has one: another flow of the same rows.
     """
 
-    def run(start: int, stop: int) -> tuple[Mapping[str, Floats], Codes]:
+    def run(start: int, stop: int) -> EveryScore:
         rows = x[start:stop]
         if not isinstance(model, Model):
             values, status = model.score(rows)
-            return {model.manifest.SCORES: values}, status
+            return EveryScore({model.manifest.SCORES: values}, status)
         given = None if context is None else context[start:stop]
         judged = model.judge(rows, given)
         if background is not None:
             judged = _against(model, judged, background.evaluate(rows, given).log_prob)
-        return {model.manifest.SCORES: judged.evaluated.log_prob, **judged.scores}, (
-            judged.evaluated.status
-        )
+        known = judged.evaluated
+        moments = LatentMoments.of(model.manifest.base, known.z[known.status == OK])
+        scores = {model.manifest.SCORES: known.log_prob, **judged.scores}
+        return EveryScore(scores, known.status, moments)
 
     samples = model.scoring().plan.samples if isinstance(model, VAE) else 1
-    parts, statuses = zip(*in_chunks(len(x), run, samples), strict=True)
-    names = parts[0].keys()
-    scores = {name: np.concatenate([part[name] for part in parts]) for name in names}
-    return EveryScore(scores, np.concatenate(statuses))
+    return _joined(in_chunks(len(x), run, samples))
+
+
+def _joined(parts: Sequence[EveryScore]) -> EveryScore:
+    names = parts[0].scores
+    scores = {name: np.concatenate([part.scores[name] for part in parts]) for name in names}
+    moments = [part.latents for part in parts if part.latents is not None]
+    whole = sum(moments[1:], moments[0]) if moments else None
+    return EveryScore(scores, np.concatenate([part.status for part in parts]), whole)
 
 
 def score_by(
@@ -74,35 +83,32 @@ def score_by(
     context: Rows | None = None,
     terms: bool = False,
 ) -> Scores:
-    """Scores and decisions of rows, by one of the scores of a flow where it is asked for.
+    """Scores and decisions of rows, by one of the model's scores where it is asked for.
 
     Args:
         model: The bundle, running.
-        by: The score that decides; None for :func:`logdet.scoring.score`.
+        by: The score that decides, of which only flows have several; None for the first.
         x: Rows of shape ``(rows, features)``.
         rates: alpha and fdr; see :func:`logdet.scoring.score`.
         context: Of a conditional density, shape ``(rows, context_features)``.
-        terms: See :func:`logdet.scoring.score`; not with another score.
+        terms: See :func:`logdet.scoring.score`; only of the first score.
 
     Raises:
         ServiceError: As :func:`logdet.scoring.score`.
         UserError: If the model has no such score.
     """
-    if by is None:
-        return score(model, x, rates[0], context, terms, rates[1])
-    known = model.calibrations if isinstance(model, Model) else {model.manifest.SCORES: None}
-    if not isinstance(model, Model) or by not in known:
+    first = model.manifest.SCORES
+    if by is None or by == first:
+        return replace(score(model, x, rates[0], context, terms, rates[1]), by=by)
+    if by not in model.calibrations:
+        known = ", ".join(model.calibrations)
         raise UserError(
-            f"expected --by with one of the scores of {model.manifest.name} "
-            f"({', '.join(known)}), got {by}"
+            f"expected --by with one of the scores of {model.manifest.name} ({known}), got {by}"
         )
     model.decide(np.empty(0), *rates, model.calibrations[by])  # which costs no rows
     found = every_score(model, x, context)
-    values, first = found.scores[by], model.manifest.SCORES
+    values, log_prob = found.scores[by], found.scores[first]
     decision = model.decide(values, *rates, model.calibrations[by])
-    if by == first:
-        return Scores(first, values, found.status, decision, by=by)
-    log_prob = found.scores[first]
     return Scores("score", values, found.status, decision, by=by, log_prob=log_prob)
 
 

@@ -15,7 +15,7 @@ from service.jobs import Arrays
 from service.kinds import AnyModel
 from service.model import Model
 from service.nearest import nearest
-from service.reasons import Method, Rows, explain, listed, methods_of
+from service.reasons import Method, Rows, check_nearest, chosen, explain
 from service.results import Floats
 from service.ways import Ask, Steps, given_with, runs_of
 
@@ -42,16 +42,16 @@ class Asked:
         """What options ask.
 
         Raises:
-            UserError: If the model has not got it.
+            ServiceError: If the model has not got it.
+            UserError: If it is no flow.
         """
         if not (explain or nearest):
             return cls(None, nearest=False)
         flow = expect_flow(model)
-        if nearest and "decode" not in flow.manifest.operations:
-            raise UserError(
-                f"expected a model with decode for --nearest, got {flow.manifest.name}"
-            )
-        return cls(_method(flow, method) if explain else None, nearest)
+        if nearest:
+            check_nearest(flow.manifest, "--nearest")
+        named = chosen(flow.manifest, method, "--method to be") if explain else None
+        return cls(named, nearest)
 
     def columns(
         self,
@@ -142,8 +142,10 @@ class Explaining:
 
     def _rows(self, places: NDArray[np.intp]) -> Rows:
         context = None if self.context is None else self.context[places]
-        score, status = self.scores.score[places], self.scores.status[places]
-        return Rows(self.x[places], context, score, np.empty((len(places), 0)), status)
+        # Whichever score decides, reasons are those of the log-density.
+        known = self.scores.score if self.scores.log_prob is None else self.scores.log_prob
+        z, status = np.empty((len(places), 0)), self.scores.status[places]
+        return Rows(self.x[places], context, known[places], z, status)
 
     def _run(self, steps: Steps[T]) -> T:
         try:
@@ -175,14 +177,3 @@ def expect_flow(model: AnyModel) -> Model:
             f"expected a flow for --explain and --nearest, got {name} of the density {density!r}"
         )
     return model
-
-
-def _method(model: Model, asked: str | None) -> Method:
-    known = methods_of(model.manifest)
-    for method in known:
-        if asked in (None, method):
-            return method
-    raise UserError(
-        f"expected --method to be one of {listed(known)}, which {model.manifest.name} has, "
-        f"got {asked!r}"
-    )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from exported.manifest import Manifest
 from logdet.errors import TableError
 from logdet.text import some
 
@@ -77,3 +78,8 @@ def check_names(source: str, names: Sequence[str]) -> None:
     if len(set(names)) < len(names):
         twice = next(name for i, name in enumerate(names) if name in names[:i])
         raise TableError(f"{source} has two columns named {twice!r}")
+
+
+def needed(manifest: Manifest) -> tuple[str, ...]:
+    """Names of the features, then of the context."""
+    return tuple(f.name for f in manifest.features + manifest.context_features)

@@ -20,7 +20,8 @@ import orjson
 from numpy.typing import NDArray
 
 from logdet.errors import UserError
-from logdet.placed import Asking, needed
+from logdet.frame import needed
+from logdet.placed import Asking
 from logdet.text import some
 from service.errors import ErrorKind
 from service.json_lines import objects
@@ -86,14 +87,15 @@ def standard_input() -> Source:
 
 
 def begun(source: Source) -> bytes:
-    """What comes first, up to something that is not blank."""
-    start = b""
-    while not start.removeprefix(codecs.BOM_UTF8).strip():
-        more = source.read1(BLOCK_BYTES)
-        if not more:
+    """What comes first, up to something that is not blank; of many blank lines only some."""
+    start = bytearray()
+    while more := source.read1(BLOCK_BYTES):
+        is_blank = not (more if start else more.removeprefix(codecs.BOM_UTF8)).strip()
+        if not is_blank or len(start) < BLOCK_BYTES:  # few are kept: lines of CSV are counted
+            start += more
+        if not is_blank:
             break
-        start += more
-    return start
+    return bytes(start)
 
 
 def are_lines(start: bytes) -> bool:
@@ -152,8 +154,10 @@ def _parsed(text: bytes | None, number: int, names: Sequence[str]) -> _Line:
         return _Line(b"", error=f"line {number}: expected at most {LIMIT_LINE_BYTES:,} bytes")
     try:
         fields = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return _Line(b"", error=f"line {number}: expected a JSON object, got {_shown(text)}")
+    except orjson.JSONDecodeError as error:
+        is_too_large = error.msg.startswith("number is infinity")
+        expected = "numbers that float64 can hold" if is_too_large else "a JSON object"
+        return _Line(b"", error=f"line {number}: expected {expected}, got {_shown(text)}")
     if not isinstance(fields, dict):
         return _Line(b"", error=f"line {number}: expected a JSON object, got {_kind(fields)}")
     lacking = [name for name in names if name not in fields]

@@ -10,6 +10,7 @@ import click
 import numpy as np
 
 from exported.manifest import Manifest
+from exported.scores import LOG_PROB
 from logdet.batch.work import Settings
 from logdet.beside import check_output, read_rows, write_beside
 from logdet.decided import rate_words, threshold_words, unit
@@ -46,8 +47,8 @@ class Wanted:
             UserError: For the first of them.
         """
         for option, is_set in (("--terms", self.terms), ("--nearest", self.nearest)):
-            if is_set and self.by is not None:
-                raise UserError(f"expected {option} or --by, got both")
+            if is_set and self.by not in (None, LOG_PROB):
+                raise UserError(f"expected {option} with log_prob, got it with --by {self.by}")
         if self.method is not None and not self.explain:
             raise UserError("expected --explain beside --method, got --method alone")
 
@@ -141,6 +142,6 @@ def _summary(scores: Scores, frame: Frame, manifest: Manifest, reasons: Sequence
     least = "least likely" if scores.called == "log_prob" else "lowest score"
     header = [least, scores.called, "p_value", "status"]
     if reasons:
-        header.append("because (nats)")
+        header.append("because (nats)" if scores.by is None else "because of log_prob (nats)")
         rows = [[*row, reason] for row, reason in zip(rows, reasons, strict=True)]
     return f"{aligned(facts)}\n\n{aligned([header, *rows])}"

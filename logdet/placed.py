@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from exported.manifest import Manifest
 from logdet.every_score import score_by
 from service.kinds import AnyModel
 
@@ -52,8 +51,3 @@ class Asking:
         x, rates = table[:, :features], (self.alpha, None)
         scores = score_by(self.model, self.by, x, rates, context, self.terms)
         return {name: column[before:] for name, column in scores.columns().items()}
-
-
-def needed(manifest: Manifest) -> tuple[str, ...]:
-    """Names of the features, then of the context."""
-    return tuple(f.name for f in manifest.features + manifest.context_features)

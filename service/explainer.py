@@ -9,7 +9,6 @@ from typing import Generic, NamedTuple, TypeVar
 import numpy as np
 
 from service.deadline import seconds_left, within
-from service.errors import ErrorKind, ServiceError, invalid
 from service.jobs import Arrays
 from service.lanes import Lane
 from service.model import Model
@@ -18,10 +17,10 @@ from service.reasons import (
     Method,
     Reasons,
     Rows,
+    check_nearest,
     check_rows,
+    chosen,
     explain,
-    listed,
-    methods_of,
 )
 from service.results import Evaluated, Floats, Scored
 from service.ways import Ask, Steps, Way
@@ -71,14 +70,12 @@ class Explainer:
             ServiceError: If the model has not got it, or not for so many rows.
         """
         manifest = self._model.manifest
-        if nearest and "decode" not in manifest.operations:
-            raise ServiceError(
-                ErrorKind.UNSUPPORTED,
-                f"expected a model with the operation 'decode' for 'nearest', got {manifest.name}",
-            )
+        if nearest:
+            check_nearest(manifest, "'nearest'")
         if not explain:
             return Wanted(None, nearest)
-        method = methods_of(manifest)[0] if explain is True else _method(self._model, explain)
+        named = None if explain is True else explain
+        method = chosen(manifest, named, "'explain' to be true, false or")
         check_rows(self._model, rows, method, self._work.config.limit_rows)
         return Wanted(method, nearest)
 
@@ -133,14 +130,3 @@ def _next(steps: Steps[T], out: Arrays | None) -> Ask | _End[T]:
         return next(steps) if out is None else steps.send(out)
     except StopIteration as end:
         return _End(end.value)
-
-
-def _method(model: Model, asked: str) -> Method:
-    known = methods_of(model.manifest)
-    method = next((method for method in known if method == asked), None)
-    if method is None:
-        raise invalid(
-            f"expected 'explain' to be true, false or one of {listed(known)}, which "
-            f"{model.manifest.name} has, got {asked[:64]!r}"
-        )
-    return method

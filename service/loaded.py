@@ -35,7 +35,8 @@ class Loaded(Generic[M]):
 
     Attributes:
         manifest: What it is.
-        calibration: Scores that turn a score into a p-value.
+        calibration: Of its first score; turns that into a p-value.
+        calibrations: Of each score by name, the first among them; all of as many rows.
         rules: Which rows may be run.
         graphs: Sessions by graph name.
         provider: Where they run.
@@ -44,6 +45,7 @@ class Loaded(Generic[M]):
 
     manifest: M
     calibration: Calibration
+    calibrations: Mapping[str, Calibration]
     rules: RowRules
     graphs: Mapping[str, Sessions]
     provider: str
@@ -63,8 +65,9 @@ class Loaded(Generic[M]):
         """
         graphs = open_graphs(bundle, runtime)
         rules = RowRules.of(manifest.features)
-        calibration, latents = bundle.calibration(), bundle.latents()
-        return cls(manifest, calibration, rules, graphs, runtime.provider, latents)
+        known, latents = bundle.calibrations(), bundle.latents()
+        first = known[manifest.SCORES]
+        return cls(manifest, first, known, rules, graphs, runtime.provider, latents)
 
     @property
     def default_alpha(self) -> float:

@@ -6,7 +6,6 @@ method treats rows independently, so that any cut of the rows gives the same ans
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -16,7 +15,6 @@ from numpy.typing import NDArray
 
 from exported.base import base_log_prob, base_noise, in_base_support
 from exported.bundle import Bundle, read_bundle
-from exported.calibration import Calibration
 from exported.kinds import BACKGROUND_GRAPH, GRADIENT_GRAPH, FlowManifest, expect_flow
 from exported.scores import Scorer
 from service.choice import choose_steps
@@ -46,14 +44,12 @@ class Model(Loaded[FlowManifest]):
     Attributes:
         conditioning: What it is given beside the rows.
         scorer: Gives its scores beside log_prob.
-        calibrations: Of each score by name, log_prob among them; all of as many rows.
         usual_terms: Shape ``(features,)``, nats: median of each feature's term over the golden
             rows, which are drawn from the model; no features where it has no terms.
     """
 
     conditioning: Conditioning
     scorer: Scorer
-    calibrations: Mapping[str, Calibration]
     usual_terms: Floats
 
     @classmethod
@@ -70,9 +66,12 @@ class Model(Loaded[FlowManifest]):
     def of(cls, manifest: FlowManifest, bundle: Bundle, runtime: Runtime) -> Self:
         """See :meth:`Loaded.of`."""
         plain = Loaded.of(manifest, bundle, runtime)
-        parts = plain.calibration, plain.rules, plain.graphs, plain.provider, plain.latents
-        scores = bundle.scorer(), bundle.calibrations()
-        return cls(manifest, *parts, Conditioning.of(manifest), *scores, _usual_terms(bundle))
+        parts = (
+            *(plain.calibration, plain.calibrations, plain.rules),
+            *(plain.graphs, plain.provider, plain.latents),
+        )
+        given = Conditioning.of(manifest)
+        return cls(manifest, *parts, given, bundle.scorer(), _usual_terms(bundle))
 
     def evaluate(
         self, x: Floats, context: Floats | None = None, steps: int | None = None

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from exported.kinds import GRADIENT_GRAPH, FlowManifest
-from service.errors import ErrorKind, ServiceError
+from service.errors import ErrorKind, ServiceError, invalid
 from service.jobs import Array
 from service.model import Model
 from service.results import OK, OUT_OF_SUPPORT, Codes, Floats
@@ -67,6 +67,44 @@ def methods_of(manifest: FlowManifest) -> tuple[Method, ...]:
         "gradient": GRADIENT_GRAPH in manifest.graphs,
     }
     return tuple(method for method, is_there in has.items() if is_there)
+
+
+def chosen(manifest: FlowManifest, asked: str | None, expected: str) -> Method:
+    """The method that was named, or the best.
+
+    Args:
+        manifest: Of the flow.
+        asked: Its name; None for the best.
+        expected: What the caller names it with, for the message.
+
+    Raises:
+        ServiceError: ``invalid_input`` if the flow has not got it.
+    """
+    known = methods_of(manifest)
+    for method in known:
+        if asked in (None, method):
+            return method
+    raise invalid(
+        f"expected {expected} one of {', '.join(map(repr, known))}, which {manifest.name} has, "
+        f"got {(asked or '')[:64]!r}"
+    )
+
+
+def check_nearest(manifest: FlowManifest, called: str) -> None:
+    """Refuse a flow that has no nearest rows.
+
+    Args:
+        manifest: Of the flow.
+        called: What they are asked for with.
+
+    Raises:
+        ServiceError: ``unsupported``.
+    """
+    if "decode" not in manifest.operations:
+        raise ServiceError(
+            ErrorKind.UNSUPPORTED,
+            f"expected a model with the operation 'decode' for {called}, got {manifest.name}",
+        )
 
 
 def varied(model: Model) -> int:
@@ -155,8 +193,3 @@ _BY: Mapping[Method, Callable[[Model, Rows], Steps[Floats]]] = {
     "leave_one_out": _leave_one_out,
     "gradient": _gradient,
 }
-
-
-def listed(methods: Sequence[str]) -> str:
-    """Methods for a message."""
-    return ", ".join(repr(method) for method in methods)

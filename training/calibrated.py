@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exported.calibration import Calibration
-from exported.calibration_file import write
+from exported.calibration_file import described, write
 from exported.calibration_summary import ReferenceSummary
 from exported.latents import LatentMoments
 from exported.scores import Reference
@@ -62,14 +62,7 @@ class Calibrated(NamedTuple):
 
     def described(self) -> dict[str, Any]:
         """What the manifest tells of it, without the file."""
-        told = {
-            "rows": len(self.calibration.scores),
-            "quantiles": self.calibration.quantiles(),
-            "trimmed": self.trimmed,
-            "scores": {name: known.quantiles() for name, known in self.beside.items()},
-        }
-        if self.latents is not None:
-            told["latent_rows"] = self.latents.rows
+        told = described(self.calibration, self.beside, self.trimmed, self.latents)
         if self.reference is not None:
             reference, rows = self.reference
             told["reference"] = ReferenceSummary(rows=rows, mean_log_prob=reference.mean_log_prob)

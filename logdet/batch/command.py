@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from exported.calibration import Calibration
 from logdet.batch.job import Job, begin
 from logdet.batch.judging import Judge, level
 from logdet.batch.pieces import Piece
@@ -25,10 +24,10 @@ from logdet.batch.places import Folder, inputs
 from logdet.batch.work import Settings, Tally, Worker
 from logdet.decided import rate_words, threshold_words
 from logdet.errors import UserError
-from logdet.placed import Asking, needed
+from logdet.frame import needed
+from logdet.placed import Asking
 from logdet.text import counted
 from service.kinds import AnyModel
-from service.model import Model
 from service.ray_profile import environment
 
 if TYPE_CHECKING:
@@ -93,6 +92,9 @@ def score_files(given: Given, folder: Path, model: AnyModel) -> str:
             if settings.fdr is not None:
                 alpha = _level(job, model, settings.fdr)
                 _pass("judging", crew, Judge, (alpha, output), job.unjudged())
+    replaced = sorted({name for tally in job.tallies() for name in tally.replaced})
+    if replaced:
+        click.echo(f"logdet: replaced the files' own {', '.join(replaced)}", err=True)
     return _sentence(job, model)
 
 
@@ -179,7 +181,8 @@ def _sentence(job: Job, model: AnyModel) -> str:
         alpha = _level(job, model, settings.fdr)
     elif alpha is None:
         alpha = model.default_alpha
-    threshold = None if alpha is None else _calibration(model, settings.by).threshold(alpha)
+    known = model.calibrations[settings.by or model.manifest.SCORES]
+    threshold = None if alpha is None else known.threshold(alpha)
     return (
         f"scored {counted(rows, 'row', 'rows')} of "
         f"{counted(len(job.document.sources), 'file', 'files')} into {job.output.address}: "
@@ -188,7 +191,3 @@ def _sentence(job: Job, model: AnyModel) -> str:
         f"status {', '.join(f'{word} {count:,}' for word, count in sorted(status.items()))}, "
         f"by {job.document.model}, calibration {model.manifest.calibration.artifact.sha256}"
     )
-
-
-def _calibration(model: AnyModel, by: str | None) -> Calibration:
-    return model.calibrations[by] if by and isinstance(model, Model) else model.calibration

@@ -79,17 +79,28 @@ class Job:
         return [piece for piece in self.pieces if not _is_scored(piece, there)]
 
     def unjudged(self) -> list[Piece]:
-        """Those whose scores wait for a decision about all of them."""
+        """At an fdr, those that wait for the decision about all rows, or were left amid it."""
+        if self.document.settings.fdr is None:
+            return []
         there = self.output.list()
-        return [piece for piece in self.pieces if piece.output not in there]
+        return [piece for piece in self.pieces if not self._is_judged(piece, there)]
 
     def tallies(self) -> Iterator[Tally]:
         """What became of each piece that is scored."""
         there = self.output.list()
         for piece in self.pieces:
             if _is_scored(piece, there):
-                content = self.output.read(tally_name(piece.output))
-                yield Tally.model_validate_json(content)
+                yield self._tally(piece)
+
+    def _tally(self, piece: Piece) -> Tally:
+        return Tally.model_validate_json(self.output.read(tally_name(piece.output)))
+
+    def _is_judged(self, piece: Piece, there: set[str]) -> bool:
+        """The draft goes last: without one its rows are decided, and counted in the tally."""
+        has_draft = draft_name(piece.output) in there
+        if has_draft or not _is_scored(piece, there):
+            return False
+        return self._tally(piece).anomalies is not None
 
 
 def begin(
@@ -179,7 +190,21 @@ def _sources(inputs: Sequence[Input], kept: Sequence[Source]) -> list[Source]:
         )
         for one, pieces in zip(new, plan(new), strict=True)
     }
-    return [by_path.get(one.path) or planned[one.path] for one in inputs]
+    sources = [by_path.get(one.path) or planned[one.path] for one in inputs]
+    _refuse_shared([piece for source in sources for piece in source.pieces])
+    return sources
+
+
+def _refuse_shared(pieces: Sequence[Piece]) -> None:
+    """Pieces that would be written over each other: of a cut file, and of one named like them."""
+    by_output: dict[str, Piece] = {}
+    for piece in pieces:
+        other = by_output.setdefault(piece.output, piece)
+        if other is not piece:
+            raise UserError(
+                f"expected files whose results have different names, got {piece.output} from "
+                f"{other.path} and from {piece.path}; score one of them into another folder"
+            )
 
 
 def _is_begun(source: Source, there: set[str]) -> bool:

@@ -20,8 +20,8 @@ from logdet.batch.reading import Rows, reading
 from logdet.batch.writing import writing
 from logdet.cells import to_float64
 from logdet.errors import UserError, one_line
-from logdet.frame import Frame, require
-from logdet.placed import Asking, needed
+from logdet.frame import Frame, needed, require
+from logdet.placed import Asking
 from service.errors import ServiceError
 from service.kinds import load
 from service.runtime import Runtime
@@ -63,6 +63,7 @@ class Tally(BaseModel):
         anomalies: How many; None while an fdr waits for the other pieces.
         p_values: Where an fdr is asked for: how many rows have the k-th smallest p-value there is,
             by k from 1.
+        replaced: Columns of the input that are not in the results, as answers have their names.
         error: Why it was not scored.
     """
 
@@ -71,6 +72,7 @@ class Tally(BaseModel):
     status: dict[str, int] = {}
     anomalies: int | None = None
     p_values: dict[int, int] = {}
+    replaced: list[str] = []
     error: str | None = None
 
 
@@ -95,6 +97,7 @@ class Worker:
         self._asking = Asking(loaded, settings.alpha, settings.terms, settings.by)
         self._names = needed(loaded.manifest)
         self._levels = len(loaded.calibration.scores) + 1
+        self._told = self._answers()
 
     def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
         """Score the piece of ``{"piece": JSON}``, as Ray Data calls it; ``{"tally": JSON}``."""
@@ -116,7 +119,10 @@ class Worker:
         into = draft_name(piece.output) if self._settings.fdr is not None else piece.output
         path, tally = self._output.at(into), Tally(output=piece.output)
         with reading(files, piece.path, piece.kind, piece.groups) as rows:
-            schema = self._schema(rows, piece)
+            taken = {*self._told.names, DECIDED}
+            tally.replaced = [name for name in rows.schema.names if name in taken]
+            own = [field for field in rows.schema if field.name not in taken]
+            schema = pa.schema([*own, *self._told], rows.schema.metadata)
             with writing(self._output.files, path, piece.kind, schema, rows.is_stream) as write:
                 for table in self._answered(rows, piece, tally):
                     write(table.select(schema.names).cast(schema))
@@ -132,8 +138,7 @@ class Worker:
         table, place = pa.Table.from_batches([batch]), piece.first_row + tally.rows
         answers = self._asking.columns(place, self._numbers(rows, table, place))
         self._count(answers, tally)
-        own = {name: table.column(name) for name in table.column_names if name not in answers}
-        return pa.table(own | answers)
+        return pa.table(dict(zip(table.column_names, table.columns, strict=True)) | answers)
 
     def _numbers(self, rows: Rows, table: pa.Table, place: int) -> NDArray[np.float64]:
         frame = Frame(
@@ -161,15 +166,13 @@ class Worker:
         levels = dict(zip(known.tolist(), counts.tolist(), strict=True))
         tally.p_values = _sum(tally.p_values, levels)
 
-    def _schema(self, rows: Rows, piece: Piece) -> pa.Schema:
-        """Of the results, also where there are no rows: as those of a row without an answer."""
+    def _answers(self) -> pa.Schema:
+        """Of the answers, also where there are no rows: as those of a row without an answer."""
         nothing = np.full((1, len(self._names)), np.nan)
         answers = self._asking.columns(0, nothing)
         if self._settings.fdr is not None:
             del answers[DECIDED]
-        own = [field for field in rows.schema if field.name not in answers]
-        told = pa.table(answers).schema
-        return pa.schema([*own, *told], rows.schema.metadata)
+        return pa.table(answers).schema
 
 
 def _sum(one: dict[K, int], other: dict[K, int]) -> dict[K, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from posixpath import dirname
 
 import pyarrow as pa
@@ -32,7 +32,8 @@ def writing(
         ):
             yield write
     except BaseException:
-        files.delete_file(draft)
+        with suppress(OSError, pa.ArrowException):  # of a file that could not be opened
+            files.delete_file(draft)
         raise
     files.move(draft, path)
 

@@ -102,10 +102,11 @@ class Operations(Documents[DocumentT, CatalogueT], Generic[AnswerT, DocumentT, C
         ``threshold`` and ``alpha`` are None where no row is an anomaly. With ``by`` another score
         of a flow than log_prob decides, and is there as ``score``.
 
-        With ``explain`` there is also ``contribution``, nats of each feature, by the ``method``
-        told. With ``nearest``, for each anomaly the ``nearest`` row that would be none, its
-        ``log_prob_nearest`` and the ``change`` in deviations; NaN for other rows. In a frame they
-        are columns ``contribution_FEATURE``, ``nearest_FEATURE`` and ``change_FEATURE``.
+        With ``explain`` there is also ``contribution``, nats of log_prob (whichever score decides)
+        of each feature, by the ``method`` told. With ``nearest``, for each anomaly the ``nearest``
+        row that would be none, its ``log_prob_nearest`` and the ``change`` in deviations; NaN for
+        other rows. In a frame they are columns ``contribution_FEATURE``, ``nearest_FEATURE`` and
+        ``change_FEATURE``.
 
         Args:
             name: Of the model.

@@ -16,8 +16,11 @@ from logdet.options import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from exported.calibration import Calibration
     from logdet.calibrating import Recalibrated
+    from logdet.two_samples import Difference
 
 EXAMPLE = """\b
 Examples:
@@ -88,28 +91,45 @@ def calibrate(
         other = None if background is None else open_flow(bundles, background, provider)
         made = calibrate_on(bundles, loaded, read_rows(data, loaded.manifest), trim, other)
     click.echo(_told(made))
-    if made.difference.p_value < DIFFERS_AT:
+    if _difference(made).p_value < DIFFERS_AT:
         click.echo(f"logdet: {_warning(made)}", err=True)
 
 
 def _told(made: Recalibrated) -> str:
     from logdet.text import aligned
 
-    named = f"{made.after.name}/{made.after.version}"
-    versions = [
-        (f"before ({made.before.manifest.version})", made.before.calibration()),
-        (f"after ({made.after.version})", made.calibration),
+    manifest = made.after.manifest
+    named = f"{manifest.name}/{manifest.version}"
+    first, *others = made.after.calibrations()
+    before, after = made.before.calibrations(), made.after.calibrations()
+    columns = [
+        (f"before ({made.before.manifest.version})", *_numbers(before[first], _unit(made))),
+        (f"after ({manifest.version})", *_numbers(after[first], _unit(made))),
     ]
-    columns = [(title, *_numbers(scores, _unit(made))) for title, scores in versions]
+    thresholds = [
+        (f"threshold of {name}", *(_threshold(known, name, made) for known in (before, after)))
+        for name in others
+    ]
     parts = [
         f"calibrated {named} in {made.folder}",
         aligned(_rows(made)),
         "",
-        aligned(list(zip(_HEADINGS, *columns, strict=True))),
+        aligned([*zip(_HEADINGS, *columns, strict=True), *thresholds]),
         "",
         f"next: logdet score {named} FILE",
     ]
     return "\n".join(parts)
+
+
+def _threshold(known: Mapping[str, Calibration], name: str, made: Recalibrated) -> str:
+    """At the alpha by default; nothing of a score that the version before has not."""
+    from logdet.decided import unit
+    from service.loaded import default_alpha
+
+    if name not in known:
+        return "none"
+    threshold = known[name].threshold(default_alpha(known[name]))
+    return f"{threshold:.4f}{unit(made.after.manifest, name)}"
 
 
 def _numbers(calibration: Calibration, unit: str) -> tuple[str, ...]:
@@ -126,26 +146,27 @@ def _numbers(calibration: Calibration, unit: str) -> tuple[str, ...]:
 
 def _rows(made: Recalibrated) -> list[tuple[str, str]]:
     """What became of the rows, and what the version before says of them."""
-    source, trimmed = made.after.calibration.source, made.after.calibration.trimmed
+    summary = made.after.manifest.calibration
+    source, trimmed = summary.source, summary.trimmed
     counts = source.rows if source else {}
     given = ", ".join(f"{status} {n:,}" for status, n in counts.items() if n)
     rows = [("rows given", given)]
     if trimmed is not None:
         cut = "out of support" if trimmed.cut is None else f"{trimmed.cut:.4f} {_unit(made)}"
         rows.append(("trimmed", f"{trimmed.rows:,} of the lowest, the lowest left: {cut}"))
-    decision, difference = made.decision, made.difference
+    decision = made.decision
     flagged = f"{decision.is_anomaly.mean():.2%} anomalies at alpha {decision.alpha:.3g}"
     version = made.before.manifest.version
-    apart = f"{difference.statistic:.4f}, p {difference.p_value:.2g}"
-    return [
-        *rows,
-        (f"by version {version}", flagged),
-        (f"KS distance from version {version}", apart),
-    ]
+    rows.append((f"by version {version}", flagged))
+    for name, apart in made.differences.items():
+        of = "" if name == made.before.manifest.SCORES else f" of {name}"
+        told = f"{apart.statistic:.4f}, p {apart.p_value:.2g}"
+        rows.append((f"KS distance{of} from version {version}", told))
+    return rows
 
 
 def _warning(made: Recalibrated) -> str:
-    manifest, difference = made.before.manifest, made.difference
+    manifest, difference = made.before.manifest, _difference(made)
     return (
         f"these rows are not scored like those that calibrated {manifest.name}/"
         f"{manifest.version} (KS {difference.statistic:.3f}, p {difference.p_value:.2g}): its "
@@ -153,5 +174,10 @@ def _warning(made: Recalibrated) -> str:
     )
 
 
+def _difference(made: Recalibrated) -> Difference:
+    """Of the first score, the one that decides where none is asked for."""
+    return made.differences[made.before.manifest.SCORES]
+
+
 def _unit(made: Recalibrated) -> str:
-    return "deviations" if made.after.density == "none" else "nats"
+    return "deviations" if made.after.manifest.density == "none" else "nats"

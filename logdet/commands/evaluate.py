@@ -64,6 +64,12 @@ def evaluate(  # noqa: PLR0913  one parameter an option
     with user_errors():
         loaded = open_model(bundles, model, provider, "score")
         given = read_rows(data, loaded.manifest)
+        if label in given.names:
+            named = f"{loaded.manifest.name}/{loaded.manifest.version}"
+            click.echo(
+                f"logdet: {label} is a column of {named}: its scores are made with the label",
+                err=True,
+            )
         found = evaluate_on(loaded, given, *labels(given.frame, label, positive))
     click.echo((_as_json if as_json else _as_table)(loaded.manifest, found))
 
@@ -100,11 +106,15 @@ def _cells(one: Separation) -> tuple[str, ...]:
 
 def _sentence(scores: Mapping[str, Separation], best: str) -> str:
     first, one = next(iter(scores)), scores[best]
+    if len(scores) == 1:
+        return f"{best} is its only score"
+    as_good = [name for name in scores if scores[name].auroc.value == one.auroc.value]
+    wins = f"{best} separates best" if as_good == [best] else f"none separates better than {best}"
     if best == first:
-        return f"{best} separates best" if len(scores) > 1 else f"{best} is its only score"
+        return wins
     told = "beyond its error" if one.differs else "within its error"
     gain = f"{one.gain.value:.4f} ± {one.gain.standard_error:.4f}"
-    return f"{best} separates best: AUROC {gain} over {first}, which is {told}"
+    return f"{wins}: AUROC {gain} over {first}, which is {told}"
 
 
 def _estimate(found: Estimate) -> str:

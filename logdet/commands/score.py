@@ -77,9 +77,10 @@ def score(  # noqa: PLR0913  one parameter an option
     log-density of each feature given those before it; a row's terms sum to its log_prob.
 
     A flow also tells reasons: with --explain what each feature contributes to a row's log-density
-    (nats; negative makes it less likely), with -o of all rows as contribution_FEATURE, else of the
-    rows shown. With --nearest and -o, of each anomaly the nearest row that would be none
-    (nearest_FEATURE, log_prob_nearest) and the way there in deviations (change_FEATURE).
+    (nats; negative makes it less likely), whichever score decides; with -o of all rows as
+    contribution_FEATURE, else of the rows shown. With --nearest and -o, of each anomaly by
+    log_prob the nearest row that would be none (nearest_FEATURE, log_prob_nearest) and the way
+    there in deviations (change_FEATURE).
 
     On standard input comes CSV, or lines of JSON: objects with the features by name. These are
     answered line by line on standard output as they come, with the object's own fields first.

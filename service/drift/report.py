@@ -40,12 +40,19 @@ def report(sketch: Sketch, states: Sequence[State]) -> Json:
         "since": min(began, default=None),
         "alarms": sum(state.alarms for state in states),
         "rows": sum(state.rows for state in states),
+        "last_row": max((s.last_row for s in states if s.last_row is not None), default=None),
         "calibration_rows": ordinary.scored,
         "alarm_rate": level.rate,
         "alarm_p_value": level.p_value,
         "windows": windows,
         "replicas": [
-            {"replica": s.replica, "rows": s.rows, "since": s.since, "alarms": s.alarms}
+            {
+                "replica": s.replica,
+                "rows": s.rows,
+                "last_row": s.last_row,
+                "since": s.since,
+                "alarms": s.alarms,
+            }
             for s in sorted(states, key=lambda state: state.replica)
         ],
     }

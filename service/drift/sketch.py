@@ -18,7 +18,7 @@ from typing import Self
 
 import numpy as np
 
-from exported.origin import now
+from exported.origin import at, now
 from service.drift.difference import Difference, tests
 from service.drift.sums import Ordinary, Sums
 from service.drift.windows import BLOCK_ROWS, LENGTHS, LOOKS, Windows
@@ -69,6 +69,7 @@ class State:
         since: When its alarm began, ISO 8601 in UTC; None without one.
         alarms: That began.
         windows: Of each length.
+        last_row: When the last row came, as ``since``; None before the first.
     """
 
     replica: str
@@ -76,6 +77,7 @@ class State:
     since: str | None
     alarms: int
     windows: tuple[Sums, ...]
+    last_row: str | None = None
 
 
 class Sketch:
@@ -91,6 +93,7 @@ class Sketch:
         rows: In complete blocks.
         since: See :class:`State`.
         alarms: See :class:`State`.
+        last_row_s: When the last row came, seconds since 1970; None before the first.
     """
 
     def __init__(self, ordinary: Ordinary, rate: float, name: str) -> None:
@@ -99,6 +102,7 @@ class Sketch:
         self.looks: list[tuple[int, Difference] | None] = [None for _ in LENGTHS]
         self.rows = self.alarms = 0
         self.since: str | None = None
+        self.last_row_s: float | None = None
         self._name, self._logged_s = name, -math.inf
         self._windows = Windows(latents)
         self._is_alarmed = [False for _ in LENGTHS]
@@ -115,6 +119,7 @@ class Sketch:
             z: Shape ``(rows, latents)``; None of a model without.
             status: Shape ``(rows,)``.
         """
+        self.last_row_s = time.time()
         self._waiting.append((score, z, status))
         self._count += len(status)
         if self._count >= BLOCK_ROWS:
@@ -141,7 +146,8 @@ class Sketch:
         """Of now, without the rows that fill no block."""
         with self._adding:
             sums = tuple(self._windows.sums(place) for place in range(len(LENGTHS)))
-            return State(replica, self.rows, self.since, self.alarms, sums)
+            last_row = None if self.last_row_s is None else at(self.last_row_s)
+            return State(replica, self.rows, self.since, self.alarms, sums, last_row)
 
     def _joined(
         self, taken: list[tuple[Floats, Floats | None, Codes]]

@@ -58,7 +58,8 @@ class ScoreBody(RowsBody):
     explain: bool | Literal["conditional", "leave_one_out", "gradient"] | None = Field(
         None,
         description="Tells what each feature contributes to each row's log-density: true by the "
-        "best method that the model has, or by the one named.",
+        "best method that the model has, or by the one named. Of the log-density also where `by` "
+        "names another score.",
     )
     nearest: bool | None = Field(
         None, description="Tells of each anomaly the nearest row that would be none."

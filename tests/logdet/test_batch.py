@@ -16,7 +16,9 @@ import pyarrow.parquet as parquet
 import pytest
 
 import exported
-from logdet.batch import command, pieces
+from logdet.batch import command, pieces, work
+from logdet.batch.places import Folder
+from logdet.batch.writing import writing
 from logdet.opening import open_model
 from logdet.options import Reference
 from service import ray_job
@@ -267,6 +269,39 @@ def test_a_job_at_an_fdr_goes_on_between_its_passes(
     assert len(here) == 8
 
 
+@pytest.mark.parametrize("dies", ["before its tally", "before its draft goes"])
+def test_a_judge_that_was_interrupted_is_repaired(
+    run: Run,
+    here: list[str],
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    dies: str,
+) -> None:
+    asked = ("score", "gauss", folder, "--fdr", "0.2", "-o")
+    whole, output = run(*asked, f"{tmp_path / 'whole'}/"), tmp_path / "out"
+    kept = Folder.write
+
+    def write(self: Folder, name: str, content: bytes) -> None:
+        is_judged = b'"anomalies":null' not in content
+        dies_here = is_judged and name == work.tally_name("b-00001.parquet")
+        if dies_here and dies == "before its tally":
+            raise KeyboardInterrupt
+        kept(self, name, content)
+        if dies_here:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Folder, "write", write)
+        assert run(*asked, f"{output}/").exit_code == 130
+    here.clear()
+    done = run(*asked, f"{output}/")
+    assert done.exit_code == 0, done.stderr
+    assert here == ["b-00001.parquet", "b-00002.parquet"]
+    assert done.stdout == whole.stdout.replace(str(tmp_path / "whole"), str(output))
+    assert not list((output / "_logdet").rglob("drafts/*.parquet"))
+
+
 @pytest.mark.usefixtures("here")
 def test_a_file_without_rows_has_results_without_rows(run: Run, tmp_path: Path) -> None:
     parquet.write_table(table_of(0), tmp_path / "none.parquet")
@@ -308,3 +343,57 @@ def test_what_cannot_begin_says_why(run: Run, folder: Path, tmp_path: Path) -> N
         assert result.exit_code == 1, asked
         assert result.stderr.startswith(f"logdet: {reason}"), result.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_results_that_would_share_a_file_are_refused(run: Run, tmp_path: Path) -> None:
+    root = tmp_path / "rows"
+    root.mkdir()
+    parquet.write_table(table_of(400), root / "a.parquet", row_group_size=200)
+    parquet.write_table(table_of(10), root / "a-00000.parquet")
+    result = run("score", "gauss", root, "-o", f"{tmp_path / 'out'}/")
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "logdet: expected files whose results have different names, got a-00000.parquet from "
+        f"{root}/a-00000.parquet and from {root}/a.parquet; score one of them into another "
+        "folder\n"
+    )
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("rate", ["--alpha", "--fdr"])
+def test_answers_replace_columns_of_their_names_and_that_is_told_once(
+    run: Run, tmp_path: Path, rate: str
+) -> None:
+    root, output = tmp_path / "rows", tmp_path / "out"
+    root.mkdir()
+    for name in ("a", "b"):
+        old = pa.array(["old"] * 300)
+        table = table_of(300).add_column(0, "is_anomaly", old).append_column("status", old)
+        parquet.write_table(table, root / f"{name}.parquet")
+    result = run("score", "gauss", root, rate, "0.2", "-o", f"{output}/")
+    assert result.exit_code == 0, result.stderr
+    assert result.stderr == "logdet: replaced the files' own is_anomaly, status\n"
+    for name in ("a", "b"):
+        scored = parquet.read_table(output / f"{name}.parquet")
+        assert scored.column_names == [*table_of(1).column_names, *ANSWERS]
+        assert scored.schema.field("is_anomaly").type == pa.bool_()
+
+
+def test_what_is_told_is_why_a_file_cannot_be_opened() -> None:
+    class Full:
+        """A file system on which nothing can be opened."""
+
+        def create_dir(self, path: str) -> None: ...
+
+        def open_output_stream(self, path: str, compression: str | None) -> None:
+            raise OSError("no space left")
+
+        def delete_file(self, path: str) -> None:
+            raise FileNotFoundError(path)
+
+    with (
+        pytest.raises(OSError, match="no space left"),
+        writing(Full(), "a/b.csv", ".csv", pa.schema([]), False),  # type: ignore[arg-type]
+    ):
+        pass

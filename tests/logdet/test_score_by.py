@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.csv
 import pytest
+import scipy.stats
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from exported.bundle import Bundle, read_bundle
 from logdet.files import write_table
+from service.model import Model
 from tests.bundles import MEAN, NAMES, exact, ordinary_rows, write_gaussian
 from tests.latents import write_each_kind
 from tests.linear_gaussian import rows as latent_rows
 from tests.scored import BESIDE, ELSEWHERE, NAMED, truth, write_scored
 from tests.terminal import Run
+from tests.variants import write_ordered
 
 ROWS = 500
 
@@ -80,6 +85,28 @@ def test_every_score_is_calibrated_on_fresh_rows(run: Run, scored: Path, fresh: 
         calibrations["typicality"].scores, 0.5
     )
     assert run("verify", "scored").exit_code == 0
+
+
+def test_what_changed_of_each_score_is_told_after_one_run_of_each_row(
+    run: Run, scored: Path, fresh: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, evaluate = [], Model.evaluate
+
+    def counted(self: Model, x: np.ndarray, *rest: Any) -> Any:
+        seen.append(len(x))
+        return evaluate(self, x, *rest)
+
+    monkeypatch.setattr(Model, "evaluate", counted)
+    shown = run("calibrate", "scored", "--data", fresh).stdout
+    assert sum(seen) == ROWS
+    lines = [re.split(r"  +", line) for line in shown.splitlines()]
+    told = {line[0]: line[1:] for line in lines}
+    old, new = (published(scored, "scored", v).calibrations() for v in (1, 2))
+    for name in BESIDE:
+        cells = [f"{known[name].threshold(0.01):.4f}" for known in (old, new)]
+        assert [cell.split()[0] for cell in told[f"threshold of {name}"]] == cells
+        apart = scipy.stats.ks_2samp(new[name].scores, old[name].scores).statistic
+        assert told[f"KS distance of {name} from version 1"][0].startswith(f"{apart:.4f}, p ")
 
 
 def test_rows_that_are_trimmed_are_missing_from_every_score(
@@ -153,6 +180,45 @@ def test_by_log_prob_is_what_is_done_anyway(run: Run, fresh: Path, tmp_path: Pat
     assert outs[0].read_text() == outs[1].read_text()
 
 
+def test_by_log_prob_goes_with_terms_and_nearest_rows(
+    run: Run, bundles: Path, fresh: Path, tmp_path: Path
+) -> None:
+    write_ordered(bundles)
+    outs = [tmp_path / "plain.csv", tmp_path / "by.csv"]
+    for out, by in zip(outs, ((), ("--by", "log_prob")), strict=True):
+        done = run("score", "ordered", fresh, "--terms", "--nearest", *by, "-o", out)
+        assert done.exit_code == 0, done.stderr
+    assert outs[0].read_text() == outs[1].read_text()
+
+
+def test_a_vae_takes_its_own_score(run: Run, bundles: Path, tmp_path: Path) -> None:
+    write_each_kind(bundles)
+    rows = write(tmp_path / "latent.csv", latent_rows(9))
+    for name in ("vae", "auto"):
+        outs = [tmp_path / f"{name}.csv", tmp_path / f"{name}_by.csv"]
+        run("score", name, rows, "-o", outs[0])
+        done = run("score", name, rows, "--by", "score", "-o", outs[1])
+        assert done.exit_code == 0, done.stderr
+        assert outs[0].read_text() == outs[1].read_text()
+
+
+def test_reasons_are_those_of_log_prob_whichever_score_decides(
+    run: Run, bundles: Path, fresh: Path, tmp_path: Path
+) -> None:
+    write_scored(bundles)
+    asked = ("score", "scored", fresh, "--explain")
+    tables = []
+    for number, by in enumerate(((), ("--by", "typicality"))):
+        out = tmp_path / f"{number}.csv"
+        done = run(*asked, *by, "-o", out)
+        assert done.exit_code == 0, done.stderr
+        tables.append(pyarrow.csv.read_csv(out))
+    for name in NAMES:
+        plain, by_other = (table[f"contribution_{name}"].to_numpy() for table in tables)
+        np.testing.assert_array_equal(plain, by_other)
+    assert "because of log_prob (nats)" in run(*asked, "--by", "typicality").stdout
+
+
 def test_a_score_that_is_not_there_is_refused(
     run: Run, bundles: Path, fresh: Path, tmp_path: Path
 ) -> None:
@@ -163,8 +229,8 @@ def test_a_score_that_is_not_there_is_refused(
     told = refused(run, "score", "vae", latent, "--by", "typicality")
     assert "one of the scores of vae (score), got typicality" in told
     out = ("-o", tmp_path / "out.csv")
-    both = refused(run, "score", "gauss", fresh, "--by", "log_prob", "--terms", *out)
-    assert "expected --terms or --by, got both" in both
+    both = refused(run, "score", "gauss", fresh, "--by", "combined", "--terms", *out)
+    assert "expected --terms with log_prob, got it with --by combined" in both
 
 
 def test_every_score_is_held_against_labels(run: Run, scored: Path, labelled: Path) -> None:
@@ -188,7 +254,9 @@ def test_every_score_is_held_against_labels(run: Run, scored: Path, labelled: Pa
     assert told["best"] == max(areas, key=areas.__getitem__)
     shown = run(*args).stdout
     assert "scored/1: 50 positive and 448 negative rows, 2 left out" in shown
-    assert f"{told['best']} separates best" in shown
+    # Of a Gaussian with constant volume the norm of the latent ranks as the density does.
+    assert areas["latent_norm"] == areas["log_prob"]
+    assert shown.endswith("\nnone separates better than log_prob\n")
 
 
 def test_a_better_score_is_told_with_its_gain(
@@ -205,6 +273,26 @@ def test_a_better_score_is_told_with_its_gain(
     rows = {line.split()[0]: line.split() for line in shown.split("\n\n")[0].splitlines()}
     assert float(rows["log_prob"][1]) < 0.2
     assert float(rows["typicality"][1]) > 0.7
+
+
+def test_a_tie_is_no_win(run: Run, scored: Path, tmp_path: Path) -> None:
+    x = ordinary_rows(ROWS, seed=8)
+    x[-50:, :2] += 400.0
+    broken = (np.arange(ROWS) >= ROWS - 50) * 1
+    data = write(tmp_path / "clear.csv", x, broken=broken)
+    done = run("evaluate", "scored", "--data", data, "--label", "broken")
+    assert done.stdout.endswith("\nnone separates better than log_prob\n"), done.stdout
+    assert done.stderr == ""
+
+
+def test_a_label_that_the_model_has_seen_is_told(run: Run, tmp_path: Path) -> None:
+    x = ordinary_rows(9)
+    x[:3, 2] = 1.0
+    data = write(tmp_path / "seen.csv", x)
+    done = run("evaluate", "gauss", "--data", data, "--label", "count", "--positive", "1")
+    assert done.exit_code == 0, done.stderr
+    told = "logdet: count is a column of gauss/2: its scores are made with the label\n"
+    assert done.stderr == told
 
 
 def test_labels_are_understood_and_refused(run: Run, labelled: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """``logdet score NAME -``: lines of JSON on their way through."""
 
+import codecs
 import io
 import json
 import os
@@ -68,6 +69,10 @@ def test_fields_of_the_answers_names_are_replaced(run: Run) -> None:
         ('{"pressure": NaN}', "expected a JSON object, got '{\"pressure\": NaN}'"),
         ("[1, 2]", "expected a JSON object, got a list"),
         (
+            '{"pressure": 1e999}',
+            "expected numbers that float64 can hold, got '{\"pressure\": 1e999}'",
+        ),
+        (
             '{"pressure": 1, "flow": 2}',
             "expected a number or null as pressure, flow, count, site; lacking: count, site",
         ),
@@ -133,6 +138,16 @@ def test_what_has_arrived_is_answered_before_more_is_waited_for(asking: Asking) 
     assert source.answered == [0, 1, 2, 3]
     assert sink.getvalue().count(b"\n") == 4
     assert (counts.total, counts.failed) == (4, 0)
+
+
+def test_blank_lines_before_the_first_one_are_not_kept() -> None:
+    text = line_of(ordinary_rows(1)[0]).encode()
+    source = Slow([b"\n" * lines.BLOCK_BYTES] * 26 + [b"\n" + text], io.BytesIO())
+    start = lines.begun(source)
+    assert len(start) < 2 * lines.BLOCK_BYTES
+    assert start.strip() == text
+    few = codecs.BOM_UTF8 + b"\n \n"
+    assert lines.begun(Slow([few, b"a,b\n"], io.BytesIO())) == few + b"a,b\n"
 
 
 def test_a_line_without_an_end_is_given_up_and_the_next_one_is_not(

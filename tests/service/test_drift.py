@@ -223,12 +223,15 @@ def test_rows_of_two_replicas_are_told_of_as_those_of_one(
     alone = report(one, [one.state("0")])
     merged = report(halves[0], [halves[1].state("b"), halves[0].state("a")])
     assert alone["alarm"] is merged["alarm"] is True
+    last = [half.state("").last_row for half in halves]
     assert merged.pop("replicas") == [
-        {"replica": "a", "rows": 500, "since": None, "alarms": 0},
-        {"replica": "b", "rows": 500, "since": halves[1].since, "alarms": 1},
+        {"replica": "a", "rows": 500, "last_row": last[0], "since": None, "alarms": 0},
+        {"replica": "b", "rows": 500, "last_row": last[1], "since": halves[1].since, "alarms": 1},
     ]
+    assert None not in last
+    assert merged.pop("last_row") == max(map(str, last))
     assert halves[1].since is not None
-    del alone["replicas"], alone["since"], merged["since"]
+    del alone["replicas"], alone["since"], merged["since"], alone["last_row"]
     assert near(merged) == near(alone)
 
 
