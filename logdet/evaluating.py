@@ -7,13 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from exported.calibration import Calibration
 from logdet.beside import Given
 from logdet.errors import UserError
-from logdet.every_score import every_score
+from logdet.every_score import calibrations_of, every_score
 from logdet.separation import ALPHAS, Labels, Separation, separations
 from service.kinds import AnyModel
-from service.model import Model
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +51,7 @@ def evaluate(model: AnyModel, given: Given, positive: Labels, known: Labels) -> 
     found = every_score(model, given.x, given.context)
     counts = known & ~np.isnan(found.scores[model.manifest.SCORES])
     scores = {name: values[counts].astype(np.float64) for name, values in found.scores.items()}
-    calibrations = _calibrations(model)
+    calibrations = calibrations_of(model)
     p_values = {name: calibrations[name].p_value(values) for name, values in scores.items()}
     chosen = positive[counts]
     alphas = [alpha for alpha in ALPHAS if alpha >= model.calibration.smallest_alpha]
@@ -63,9 +61,3 @@ def evaluate(model: AnyModel, given: Given, positive: Labels, known: Labels) -> 
         raise UserError(str(error)) from error
     total = int(chosen.sum())
     return Evaluation(separated, total, len(chosen) - total, int((~counts).sum()))
-
-
-def _calibrations(model: AnyModel) -> Mapping[str, Calibration]:
-    if isinstance(model, Model):
-        return model.calibrations
-    return {model.manifest.SCORES: model.calibration}

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from exported.calibration import Calibration
 from exported.scores import LIKELIHOOD_RATIO, Scorer
 from logdet.errors import UserError
 from logdet.scoring import Scores, in_chunks
@@ -86,20 +87,37 @@ def score_by(
         ServiceError: As :func:`logdet.scoring.score`.
         UserError: If the model has no such score.
     """
-    known = model.calibrations if isinstance(model, Model) else {model.manifest.SCORES: None}
+    calibration = calibration_by(model, by)
+    model.decide(np.empty(0), *rates, calibration)  # which costs no rows
+    found = every_score(model, x, context)
+    values, first = found.scores[by], model.manifest.SCORES
+    decision = model.decide(values, *rates, calibration)
+    if by == first:
+        return Scores(first, values, found.status, decision, by=by)
+    log_prob = found.scores[first]
+    return Scores("score", values, found.status, decision, by=by, log_prob=log_prob)
+
+
+def calibrations_of(model: AnyModel) -> Mapping[str, Calibration]:
+    """Of each score that a model has, by name."""
+    if isinstance(model, Model):
+        return model.calibrations
+    return {model.manifest.SCORES: model.calibration}
+
+
+def calibration_by(model: AnyModel, by: str) -> Calibration:
+    """Of the score of a flow that is to decide.
+
+    Raises:
+        UserError: If the model has no such score.
+    """
+    known = calibrations_of(model)
     if not isinstance(model, Model) or by not in known:
         raise UserError(
             f"expected --by with one of the scores of {model.manifest.name} "
             f"({', '.join(known)}), got {by}"
         )
-    model.decide(np.empty(0), *rates, model.calibrations[by])  # which costs no rows
-    found = every_score(model, x, context)
-    values, first = found.scores[by], model.manifest.SCORES
-    decision = model.decide(values, *rates, model.calibrations[by])
-    if by == first:
-        return Scores(first, values, found.status, decision, by=by)
-    log_prob = found.scores[first]
-    return Scores("score", values, found.status, decision, by=by, log_prob=log_prob)
+    return known[by]
 
 
 def _against(model: Model, judged: Judged, background: Floats) -> Judged:

@@ -1,0 +1,62 @@
+"""What a report says first: anomalies, how many to expect, and whether rows have drifted."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from logdet.report.expected import alarms
+from logdet.report.found import Found
+from logdet.report.markup import Markup, el, joined, share
+from logdet.text import counted
+from service.drift.windows import BLOCK_ROWS
+
+
+def headline(found: Found) -> Markup:
+    """All of it in a few plain sentences."""
+    return joined(
+        el('span class="big"', _anomalies(found)), " ", _expected(found), " ", _drift(found)
+    )
+
+
+def _anomalies(found: Found) -> Markup:
+    rows, anomalies = len(found.score), int(found.decision.is_anomaly.sum())
+    are = "is an anomaly" if anomalies == 1 else "are anomalies"
+    decision = found.decision
+    rate = f"alpha {decision.alpha:g}" if decision.fdr is None else f"fdr {decision.fdr:g}"
+    return joined(
+        el("b", f"{anomalies:,}"),
+        f" of {counted(rows, 'row', 'rows')} {are} at {rate}",
+        f" ({share(anomalies / rows)}).",
+    )
+
+
+def _expected(found: Found) -> str:
+    decision, known = found.decision, int((~np.isnan(found.decision.p_value)).sum())
+    anomalies = int(decision.is_anomaly.sum())
+    if decision.fdr is not None:
+        false = decision.fdr * anomalies
+        return f"Of these about {false:,.0f} are to be expected to be false alarms, or fewer."
+    alpha = decision.alpha or 0.0
+    low, high = alarms(found.calibration, alpha, known)
+    than = "which is what chance gives" if anomalies <= high else "so most are more than chance"
+    if anomalies > high and anomalies < 2 * alpha * known:
+        than = "so there are more than chance gives"
+    return (
+        f"Were all rows ordinary, {alpha * known:,.0f} false alarms would be expected, nine times "
+        f"out of ten {low:,.0f} to {high:,.0f}: {than}."
+    )
+
+
+def _drift(found: Found) -> Markup:
+    drift = found.drift
+    if not drift.is_drift:
+        return joined(
+            "The rows are like the calibration rows: ", el("b", "no drift"), " is found."
+        )
+    first = drift.first_alarm
+    since = "" if first is None else f" since row {first:,} at the latest"
+    if first is None and len(found.score) < 4 * BLOCK_ROWS:
+        since = ", of all rows taken together"
+    return joined(
+        "The rows are ", el("b", "no longer like the calibration rows"), f"{since}: see drift."
+    )
