@@ -123,6 +123,7 @@ def _labels(x: Axis, y: Axis) -> Markup:
     shown, last = [], -math.inf
     for value, words in x.ticks:
         place, half = x.at(value), 0.5 * _LETTER * len(words)
+        place = min(place, WIDTH - half)
         if place - half > last:
             shown.append(text(place, y.start + 16, words, "tick middle"))
             last = place + half + _LETTER

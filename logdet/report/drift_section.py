@@ -7,7 +7,7 @@ import numpy as np
 from exported.manifest import Manifest
 from logdet.report.drifting import RATE, Drift
 from logdet.report.found import Found
-from logdet.report.markup import Markup, el, joined, number
+from logdet.report.markup import Markup, el, joined, share
 from service.drift.windows import BLOCK_ROWS
 
 _LATENTS, _FEATURES = 5, 24
@@ -28,13 +28,14 @@ def verdict(drift: Drift) -> Markup:
             f"Windows of the last 1,000, 10,000 and 100,000 rows, every {BLOCK_ROWS}: no alarm."
         )
     else:
-        share = sum(drift.alarmed) / len(drift.alarmed)
+        alarmed = sum(drift.alarmed) / len(drift.alarmed)
         windows = (
             f"Windows of the last 1,000, 10,000 and 100,000 rows: an alarm first at row "
-            f"{drift.first_alarm:,}, and at {share:.0%} of the looks."
+            f"{drift.first_alarm:,}, and at {share(alarmed)} of the looks."
         )
     shift = f"Rows score {'over' if drift.found.shift > 0 else 'under'} a calibration row in "
-    shift += f"{0.5 + abs(drift.found.shift):.1%} of all pairs (50 % is no difference)."
+    shift += f"{share(0.5 + abs(drift.found.shift))} of all pairs (50 % is no difference)."
+    shift += " Anomalies count too: many of them are drift by themselves."
     return el("p", " ".join((at_once, windows, shift)))
 
 
@@ -86,7 +87,7 @@ def _line(name: str, shift: float, cells: list[float]) -> Markup:
         'div class="shift"',
         el('span class="what"', name if len(name) <= 40 else f"{name[:39]}…"),
         el('span class="track both"', bar),
-        el('span class="nat"', f"{number(shift, 2)}"),
+        el('span class="nat"', f"{shift:+.2f}".replace("-", "−")),
         _strip(cells),
     )
 

@@ -16,7 +16,7 @@ from logdet.frame import Frame
 from logdet.report.blocks import Block, blocks
 from logdet.report.drifting import Drift, Trail
 from logdet.report.labelled import Labelled, labelled, only
-from logdet.report.scored import Scored, Scoring
+from logdet.report.scored import Scoring
 from logdet.report.strangest import Rows, Why, why
 from service.kinds import AnyModel
 from service.results import Codes, Decision, Floats
@@ -94,8 +94,8 @@ class Pass:
         self._by, self._most, self._label = wanted.by or first, wanted.rows, wanted.label
         self.scoring = Scoring(model, wanted.by not in (None, first) or wanted.label is not None)
         # Of scores that nobody asks for nothing is kept.
-        self._kept = self.scoring.calibrations if wanted.label else {first: None, self._by: None}
-        self.scores: dict[str, list[Floats]] = {name: [] for name in self._kept}
+        kept = tuple(self.scoring.calibrations) if wanted.label else (first, self._by)
+        self.scores: dict[str, list[Floats]] = {name: [] for name in kept}
         self.status: list[Codes] = []
         self.labels: list[Frame] = []
         self.sums: list[NDArray[np.float64]] = []
@@ -105,17 +105,18 @@ class Pass:
 
     def add(self, block: Block) -> None:
         """Score the next rows and keep what is told of them."""
+        if self._label is not None:
+            self.labels.append(only(block.frame, self._label))
         scored = self.scoring(block)
         for name, parts in self.scores.items():
             parts.append(scored.scores[name])
         self.status.append(scored.status)
-        if self._label is not None:
-            self.labels.append(only(block.frame, self._label))
         self._add_means(block.x)
         rows = Rows.of(block, scored, self._by, self._most)
         kept = self.strangest
         self.strangest = rows if kept is None else kept.merged(rows, self._most)
-        self._follow(scored)
+        first = next(iter(scored.scores.values()))
+        self.trail.add(first, scored.z, scored.status)
 
     def lowest(self) -> Rows:
         """The rows that score lowest."""
@@ -140,10 +141,6 @@ class Pass:
         known = np.isfinite(x)
         self.sums.append(np.add.reduceat(np.where(known, x, 0.0), starts, axis=0))
         self.counts.append(np.add.reduceat(known.astype(np.float64), starts, axis=0))
-
-    def _follow(self, scored: Scored) -> None:
-        first = next(iter(scored.scores.values()))
-        self.trail.add(first, scored.z, scored.status)
 
 
 def find(model: AnyModel, path: Path, wanted: Wanted) -> Found:

@@ -44,4 +44,4 @@ def number(value: float, digits: int = 4) -> str:
 
 def share(value: float) -> str:
     """A share in percent."""
-    return f"{value:.2%}" if value >= 0.0001 or value == 0.0 else f"{value:.1e}"
+    return f"{100 * value:.2f} %" if value >= 0.0001 or value == 0.0 else f"{100 * value:.1e} %"

@@ -12,7 +12,7 @@ from exported.manifest import Manifest
 from exported.origin import now
 from logdet.report import charts, drift_section, rows_section
 from logdet.report.found import Found
-from logdet.report.markup import Markup, el, joined
+from logdet.report.markup import Markup, el, joined, share
 from logdet.report.words import headline
 from logdet.separation import Estimate
 from logdet.text import command_line, size
@@ -105,7 +105,7 @@ def _labels(found: Found) -> Markup:
             el("td", el("b", name) if name == found.by else name),
             el("td", _estimate(one.auroc)),
             el("td", _estimate(one.average_precision)),
-            *(el("td", f"{v:.2%}") for d in one.decided for v in (d.false_alarms, d.power)),
+            *(el("td", share(v)) for d in one.decided for v in (d.false_alarms, d.power)),
         )
         for name, one in scores.items()
     ]

@@ -8,7 +8,6 @@ from logdet.report.expected import alarms
 from logdet.report.found import Found
 from logdet.report.markup import Markup, el, joined, share
 from logdet.text import counted
-from service.drift.windows import BLOCK_ROWS
 
 
 def headline(found: Found) -> Markup:
@@ -35,7 +34,7 @@ def _expected(found: Found) -> str:
     anomalies = int(decision.is_anomaly.sum())
     if decision.fdr is not None:
         false = decision.fdr * anomalies
-        return f"Of these about {false:,.0f} are to be expected to be false alarms, or fewer."
+        return f"Of these at most {false:,.0f} are expected to be false alarms."
     alpha = decision.alpha or 0.0
     low, high = alarms(found.calibration, alpha, known)
     than = "which is what chance gives" if anomalies <= high else "so most are more than chance"
@@ -53,10 +52,8 @@ def _drift(found: Found) -> Markup:
         return joined(
             "The rows are like the calibration rows: ", el("b", "no drift"), " is found."
         )
-    first = drift.first_alarm
-    since = "" if first is None else f" since row {first:,} at the latest"
-    if first is None and len(found.score) < 4 * BLOCK_ROWS:
-        since = ", of all rows taken together"
-    return joined(
-        "The rows are ", el("b", "no longer like the calibration rows"), f"{since}: see drift."
-    )
+    if drift.first_alarm is None:
+        where = " when taken together; the windows along the file raise no alarm"
+    else:
+        where = f": the windows along the file raise an alarm from row {drift.first_alarm:,} on"
+    return joined("The rows are ", el("b", "not like the calibration rows"), f"{where}.")
