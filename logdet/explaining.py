@@ -142,8 +142,9 @@ class Explaining:
 
     def _rows(self, places: NDArray[np.intp]) -> Rows:
         context = None if self.context is None else self.context[places]
-        score, status = self.scores.score[places], self.scores.status[places]
-        return Rows(self.x[places], context, score, np.empty((len(places), 0)), status)
+        by, status = self.scores.log_prob, self.scores.status[places]
+        log_prob = (self.scores.score if by is None else by)[places]
+        return Rows(self.x[places], context, log_prob, np.empty((len(places), 0)), status)
 
     def _run(self, steps: Steps[T]) -> T:
         try:
