@@ -11,7 +11,7 @@ from logdet.report.markup import Markup, el, joined
 
 WIDTH, HEIGHT = 460, 290
 LEFT, RIGHT, TOP, BOTTOM = 58, 14, 14, 44
-_LETTER = 6.3  # width of one, about
+_LETTER = 7.6  # width of one, about
 Tick = tuple[float, str]
 
 
@@ -95,7 +95,8 @@ def area(
     upper: Sequence[tuple[float, float]], lower: Sequence[tuple[float, float]], kind: str
 ) -> Markup:
     """What is between two lines."""
-    return el(f'path class="{kind}" d="{_path([*upper, *reversed(lower)])}Z"')
+    around = _path([*upper, *reversed(lower), *upper[:1]])
+    return el(f'path class="{kind}" d="{around}"')
 
 
 def rectangle(x: tuple[float, float], y: tuple[float, float], kind: str) -> Markup:
@@ -111,7 +112,8 @@ def text(x: float, y: float, words: str, kind: str = "") -> Markup:
 
 
 def _path(points: Iterable[tuple[float, float]]) -> str:
-    return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
+    places = "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
+    return f"M{places}" if places else ""
 
 
 def _grid(x: Axis, y: Axis) -> Markup:

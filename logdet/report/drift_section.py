@@ -54,7 +54,7 @@ def latents(drift: Drift) -> Markup:
             p = drift.corrected(float(p_value[i, j]))
             kind = "figure hot" if p <= RATE else "figure"
             cells += [el('td class="figure"', f"{v[i, j]:.3f}") for v in (mine, theirs)]
-            cells.append(el(f'td class="{kind}"', f"{p:.2g}"))
+            cells.append(el(f'td class="{kind}"', f"{p:.1g}"))
         body.append(el("tr", *cells))
     head = el("thead", el("tr", *(el("th", word) for word in heads)))
     return el('div class="scroll"', el('table class="plain"', head, el("tbody", *body)))

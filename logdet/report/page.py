@@ -76,7 +76,7 @@ def _drift(found: Found, manifest: Manifest) -> Markup:
     legend = [("rows", "median, middle half and nine tenths"), ("band", "of the calibration")]
     legend += [("alarm", "windows with an alarm")] if any(found.drift.alarmed) else []
     means = "Mean less the median in training, in deviations: of all rows, and along the file."
-    skewed = "Full at one deviation. A skewed feature is off without any drift."
+    skewed = "Full at one deviation; red is over it, blue under it. Skew is no drift."
     return _section(
         "drift",
         "Drift",

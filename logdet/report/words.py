@@ -12,9 +12,15 @@ from logdet.text import counted
 
 def headline(found: Found) -> Markup:
     """All of it in a few plain sentences."""
-    return joined(
-        el('span class="big"', _anomalies(found)), " ", _expected(found), " ", _drift(found)
-    )
+    parts: list[str] = [el('span class="big"', _anomalies(found))]
+    unknown = int(np.isnan(found.decision.p_value).sum())
+    if unknown < len(found.score):
+        parts += [_expected(found), " ", _drift(found)]
+    if unknown:
+        parts.append(
+            f" {counted(unknown, 'row has', 'rows have')} no score (see status, at the end)."
+        )
+    return joined(*parts)
 
 
 def _anomalies(found: Found) -> Markup:

@@ -199,6 +199,16 @@ def test_names_of_features_are_text(
     assert "script" not in Text(page).tags
 
 
+def test_rows_without_a_score_are_counted(run: Run, file: Path, tmp_path: Path) -> None:
+    assert "1 row has no score" in Text(made(run, file)).sections["top"]
+    x = ordinary_rows(3)
+    x[:, 0] = np.nan
+    write_table(tmp_path / "gaps.csv", dict(zip(NAMES, x.T, strict=True)))
+    top = Text(made(run, tmp_path / "gaps.csv")).sections["top"]
+    assert "3 rows have no score" in top
+    assert "drift" not in top
+
+
 @pytest.mark.parametrize("kind", ["vae", "auto"])
 def test_other_kinds_say_what_they_lack(
     run: Run, tmp_path: Path, bundles: Path, kind: str
