@@ -71,20 +71,9 @@ def alarm_plot(found: Found) -> Markup:
     rows = max(len(p_value), 1)
     floor = 0.5 * min(1.0 / rows, 1.0 / (n + 1))
     x = Axis(rates[0], 1.0, LEFT, WIDTH - RIGHT, "log", decades(rates[0], 1.0), "alpha")
-    y_ticks = decades(floor, 1.0)
-    y = Axis(floor, 1.0, HEIGHT - BOTTOM, TOP, "log", y_ticks, "share with p ≤ alpha")
-    bounds = [alarms(found.calibration, alpha, rows) for alpha in rates]
-    edges = [
-        [
-            (x.at(a), y.at(max(bound[side] / rows, floor)))
-            for a, bound in zip(rates, bounds, strict=True)
-        ]
-        for side in (0, 1)
-    ]
-    marks = [
-        area(edges[0], edges[1], "band"),
-        line([(x.at(a), y.at(a)) for a in (rates[0], 1.0)], "known dashed"),
-    ]
+    ticks, label = decades(floor, 1.0), "share with p ≤ alpha"
+    y = Axis(floor, 1.0, HEIGHT - BOTTOM, TOP, "log", ticks, label)
+    marks = [_band(found, rows, (x, y)), line([(x.at(a), y.at(a)) for a in rates], "known dashed")]
     if found.labelled is not None:
         ordinary = np.sort(every[found.labelled.negative & ~np.isnan(every)])
         marks.append(line(_observed(ordinary, rates, (x, y)), "ordinary"))
@@ -93,6 +82,17 @@ def alarm_plot(found: Found) -> Markup:
         place = x.at(found.decision.alpha)
         marks.append(line([(place, y.start), (place, y.end)], "threshold"))
     return picture("Share of rows with a p-value up to alpha", x, y, *marks)
+
+
+def _band(found: Found, rows: int, at: tuple[Axis, Axis]) -> Markup:
+    """In which the share of ordinary rows is, of nine in ten calibrations."""
+    x, y = at
+    low, high = [], []
+    for alpha in _rates(len(found.calibration.scores)):
+        least, most = alarms(found.calibration, alpha, rows)
+        low.append((x.at(alpha), y.at(max(least / rows, y.low))))
+        high.append((x.at(alpha), y.at(most / rows)))
+    return area(high, low, "band")
 
 
 def along(found: Found) -> Markup:

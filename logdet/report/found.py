@@ -150,18 +150,18 @@ def find(model: AnyModel, path: Path, wanted: Wanted) -> Found:
         ServiceError: As :meth:`Wanted.check`.
         UserError: If the file, its labels or the options are not as expected.
     """
-    calibration, label, first = wanted.check(model), wanted.label, model.manifest.SCORES
+    calibration, label = wanted.check(model), wanted.label
     seen = Pass(model, wanted)
     for block in blocks(path, model.manifest):
         seen.add(block)
     scores = {name: np.concatenate(parts) for name, parts in seen.scores.items()}
+    first = model.manifest.SCORES
     by = wanted.by or first
     decision = model.decide(scores[by], wanted.alpha, wanted.fdr, calibration)
     strangest = seen.lowest()
-    about = decision._replace(
-        p_value=decision.p_value[strangest.place], is_anomaly=decision.is_anomaly[strangest.place]
-    )
-    means, mean = seen.means()
+    held, (means, mean) = None, seen.means()
+    if label is not None:
+        held = labelled(model, seen.column(label), wanted.positive, scores)
     return Found(
         by=by,
         calibration=calibration,
@@ -169,11 +169,9 @@ def find(model: AnyModel, path: Path, wanted: Wanted) -> Found:
         status=np.concatenate(seen.status),
         decision=decision,
         strangest=strangest,
-        why=why(model, strangest, about, by == first),
+        why=why(model, strangest, decision, by == first),
         drift=seen.trail.end(),
         means=means,
         mean=mean,
-        labelled=None
-        if label is None
-        else labelled(model, seen.column(label), wanted.positive, scores),
+        labelled=held,
     )

@@ -11,7 +11,7 @@ from logdet.explaining import TOLD
 from logdet.report.found import Found
 from logdet.report.markup import Markup, el, joined, number
 from logdet.report.strangest import Why
-from service.results import STATUSES, Floats
+from service.results import OK, STATUSES, Floats
 
 _KEYS = 3  # columns of the file beside the features
 _LONGEST = 40  # characters of a cell
@@ -22,38 +22,42 @@ _HARDLY = 0.05
 
 def strangest(found: Found, manifest: Manifest, label: str | None) -> Markup:
     """As a table, which a narrow page shows as a list."""
-    rows, has_near = found.strangest, found.why is not None and found.why.nearest is not None
-    first = manifest.SCORES
+    why, places = found.why, found.strangest.place.tolist()
     heads = ["row", found.by, "p-value"]
-    heads += ["because, nats"] if found.why is not None else []
-    heads += ["would be no anomaly with"] if has_near else []
-    longest = 1.0
-    if found.why is not None:
-        finite = found.why.contribution[np.isfinite(found.why.contribution)]
-        longest = max(1.0, float(-finite.min(initial=0.0)))
-    body = []
-    for i, place in enumerate(rows.place.tolist()):
-        status = STATUSES[rows.status[i]]
-        told = number(float(rows.by[i]), 6)
-        cells = [
+    heads += ["because, nats"] if why is not None else []
+    heads += ["would be no anomaly with"] if why is not None and why.nearest is not None else []
+    body = [
+        el(
+            "tr",
             el('td class="name"', el("b", f"{place + 1:,}"), *_keys(found, manifest, label, i)),
-            el(
-                'td class="figure"',
-                told,
-                *([] if found.by == first else [el("small", f"{first} {rows.first[i]:.4f}")]),
-                *([] if status == "ok" else [el("small", status.replace("_", " "))]),
-            ),
+            el('td class="figure"', _score(found, manifest, i)),
             el('td class="figure"', f"{found.decision.p_value[place]:.2g}"),
-        ]
-        if found.why is not None:
-            cells.append(
-                el("td", _because(manifest, rows.x[i], found.why.contribution[i], longest))
-            )
-        if has_near and found.why is not None:
-            cells.append(el('td class="near"', _near(manifest, rows.x[i], found.why, i)))
-        body.append(el("tr", *cells))
+            *([] if why is None else _reasons(why, manifest, found.strangest.x[i], i)),
+        )
+        for i, place in enumerate(places)
+    ]
     head = el("thead", el("tr", *(el("th", word) for word in heads)))
     return el('table class="strangest"', head, el("tbody", *body))
+
+
+def _score(found: Found, manifest: Manifest, row: int) -> Markup:
+    """The score that decides, and what else is known of it."""
+    rows, more = found.strangest, []
+    if found.by != manifest.SCORES:
+        more.append(f"{manifest.SCORES} {number(float(rows.first[row]), 6)}")
+    if rows.status[row] != OK:
+        more.append(STATUSES[rows.status[row]].replace("_", " "))
+    return joined(number(float(rows.by[row]), 6), *(el("small", words) for words in more))
+
+
+def _reasons(why: Why, manifest: Manifest, x: Floats, row: int) -> list[Markup]:
+    """Why a row is strange and, where it is known, what would make it normal."""
+    finite = why.contribution[np.isfinite(why.contribution)]
+    longest = max(1.0, float(-finite.min(initial=0.0)))
+    cells = [el("td", _because(manifest, x, why.contribution[row], longest))]
+    if why.nearest is not None:
+        cells.append(el('td class="near"', _near(manifest, x, why, row)))
+    return cells
 
 
 def _keys(found: Found, manifest: Manifest, label: str | None, row: int) -> list[Markup]:

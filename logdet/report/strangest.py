@@ -92,13 +92,15 @@ def why(model: AnyModel, rows: Rows, decision: Decision, by_first: bool) -> Why 
     Args:
         model: Of any kind.
         rows: Those to explain.
-        decision: About the same rows.
+        decision: About all rows of the file.
         by_first: Whether the log-density decides, without which no row is told as nearest.
     """
     if not isinstance(model, Model):
         return None
     method = methods_of(model.manifest)[0]
-    scores = Scores(model.manifest.SCORES, rows.first, rows.status, decision)
+    p_value, is_anomaly = decision.p_value[rows.place], decision.is_anomaly[rows.place]
+    about = decision._replace(p_value=p_value, is_anomaly=is_anomaly)
+    scores = Scores(model.manifest.SCORES, rows.first, rows.status, about)
     explaining = Explaining(model, rows.x, rows.context, scores)
     contribution = explaining.contributions(method)
     if not (by_first and "decode" in model.manifest.operations):
