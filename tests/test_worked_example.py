@@ -34,7 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             env=os.environ | {"PATH": path, "PYTHONPATH": str(ROOT)},
             stdout=printed,
             stderr=said,
-            timeout=280,
+            timeout=580,
         )
     assert done.returncode == 0, (folder / "said").read_text()[-2000:]
     return folder
@@ -52,7 +52,7 @@ def _numbers(text: str) -> list[float]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_the_example_ends_in_an_alarm(folder: Path) -> None:
     printed = (folder / "printed").read_text()
     alpha, evaluated, drift = pages.blocks(PAGE, "text")
@@ -64,12 +64,15 @@ def test_the_example_ends_in_an_alarm(folder: Path) -> None:
         (told,) = [line for line in alpha.splitlines() if line.startswith(shown)]
         found = next(line for line in printed.splitlines() if line.startswith(shown))
         assert _numbers(found)[0] == pytest.approx(_numbers(told)[0], rel=0.2)
-    aurocs = [_numbers(line)[0] for line in evaluated.splitlines() if line.startswith("log_prob")]
-    assert aurocs == [pytest.approx(1.0, abs=0.01)]
+    told, found = (
+        next(line for line in text.splitlines() if line.startswith("log_prob  "))
+        for text in (evaluated, printed)
+    )
+    assert _numbers(found)[0] == pytest.approx(_numbers(told)[0], abs=0.01)
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_the_reports_tell_it(folder: Path) -> None:
     today, tomorrow = ((folder / f"{day}.html").read_text() for day in ("today", "tomorrow"))
     assert "rows are anomalies at fdr 0.1" in today
