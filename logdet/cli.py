@@ -21,6 +21,7 @@ COMMANDS = (
     "families",
     "score",
     "evaluate",
+    "report",
     "bound",
     "reconstruct",
     "sample",

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from exported.calibration import Calibration
 from exported.latents import LatentMoments
 from exported.scores import LIKELIHOOD_RATIO, Scorer
 from logdet.errors import UserError
@@ -100,16 +101,26 @@ def score_by(
     first = model.manifest.SCORES
     if by is None or by == first:
         return replace(score(model, x, rates[0], context, terms, rates[1]), by=by)
+    calibration = calibration_by(model, by)
+    model.decide(np.empty(0), *rates, calibration)  # which costs no rows
+    found = every_score(model, x, context)
+    values, log_prob = found.scores[by], found.scores[first]
+    decision = model.decide(values, *rates, calibration)
+    return Scores("score", values, found.status, decision, by=by, log_prob=log_prob)
+
+
+def calibration_by(model: AnyModel, by: str) -> Calibration:
+    """Of the score that is to decide.
+
+    Raises:
+        UserError: If the model has no such score.
+    """
     if by not in model.calibrations:
         known = ", ".join(model.calibrations)
         raise UserError(
             f"expected --by with one of the scores of {model.manifest.name} ({known}), got {by}"
         )
-    model.decide(np.empty(0), *rates, model.calibrations[by])  # which costs no rows
-    found = every_score(model, x, context)
-    values, log_prob = found.scores[by], found.scores[first]
-    decision = model.decide(values, *rates, model.calibrations[by])
-    return Scores("score", values, found.status, decision, by=by, log_prob=log_prob)
+    return model.calibrations[by]
 
 
 def _against(model: Model, judged: Judged, background: Floats) -> Judged:

@@ -322,3 +322,16 @@ def test_an_autoencoder_is_evaluated_by_its_error(run: Run, bundles: Path, tmp_p
         run("evaluate", "auto", "--data", data, "--label", "broken", "--json").stdout
     )
     assert list(told["scores"]) == ["score"]
+
+
+def test_reasons_are_of_the_log_density_whatever_decides(
+    run: Run, scored: Path, fresh: Path, tmp_path: Path
+) -> None:
+    told = []
+    for options in ((), ("--by", "typicality")):
+        output = tmp_path / "why.csv"
+        result = run("score", "scored", fresh, "-o", output, "--explain", *options)
+        assert result.exit_code == 0, result.stderr
+        table = pyarrow.csv.read_csv(output)
+        told.append([table.column(f"contribution_{name}").to_numpy() for name in NAMES])
+    np.testing.assert_array_equal(*told)
