@@ -184,3 +184,11 @@ def test_a_background_without_an_answer_takes_nothing_but_the_ratio(root: Path) 
     ratio = odd.scores["likelihood_ratio"]
     assert (ratio[:3] == -np.inf).all()
     np.testing.assert_allclose(ratio[3:], whole.log_prob[3:] + 3.0, rtol=1e-6)
+
+
+def test_a_decision_is_that_of_the_calibration_it_is_handed(model: Model) -> None:
+    few = Calibration.of(np.arange(9.0))
+    decision = model.decide(np.array([-1.0, 5.0]), calibration=few)
+    assert (decision.alpha, decision.threshold) == (0.1, 0.0)
+    with pytest.raises(ServiceError, match="that 9 calibration rows give"):
+        model.decide(np.array([-1.0]), fdr=0.01, calibration=few)
