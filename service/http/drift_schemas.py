@@ -65,6 +65,7 @@ class DriftReplica(BaseModel):
 
     replica: str
     rows: int
+    last: str | None
     since: str | None
     alarms: int
 
@@ -80,6 +81,10 @@ class DriftAnswer(Answer):
     )
     alarms: int = Field(description="Begun since the version was loaded, of all replicas.")
     rows: int = Field(description="Seen since the version was loaded, of all replicas.")
+    last: str | None = Field(
+        description="When any replica last saw a row: an alarm is about rows until then. Null "
+        "before the first."
+    )
     calibration_rows: int
     alarm_rate: float = Field(description="False alarms to be expected in a million rows.")
     alarm_p_value: float = Field(description="Up to which a p-value is an alarm.")
