@@ -12,6 +12,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from exported.bundle import Bundle, read_bundle
 from logdet.calibrating import _that_count
+from logdet.errors import UserError
 from logdet.every_score import every_score
 from logdet.files import write_table
 from service.model import Model
@@ -139,6 +140,10 @@ def test_rows_without_a_background_calibrate_every_score(scored: Path) -> None:
     assert {len(values) for values in kept.values()} == {ROWS}
     assert np.isfinite(kept["log_prob"]).all()
     np.testing.assert_allclose(kept["likelihood_ratio"], np.where(lost, -np.inf, -1.0), atol=1e-5)
+    lost[:] = True
+    none = every_score(model, ordinary_rows(ROWS), None, Background())  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="expected rows that have a likelihood_ratio"):
+        _that_count(none, model.manifest)
 
 
 def test_a_background_of_other_rows_is_refused(run: Run, bundles: Path, fresh: Path) -> None:
