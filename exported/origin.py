@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,11 +13,11 @@ from numpy.typing import NDArray
 
 def now() -> str:
     """ISO 8601 in UTC, to the second."""
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    return moment(time.time())
 
 
-def at(seconds: float) -> str:
-    """The same of seconds since 1970."""
+def moment(seconds: float) -> str:
+    """ISO 8601 in UTC, to the second, of seconds since 1970."""
     return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat(timespec="seconds")
 
 

@@ -122,8 +122,10 @@ class Scorer:
             log_prob: Shape ``(rows,)``. Where it is not finite every score is the same: -inf out
                 of support, NaN without an answer.
             z: Shape ``(rows, latent_features)``.
-            background: Log-densities under the background, where there is one. Where it is not
-                finite the likelihood ratio is NaN.
+            background: Log-densities under the background, where there is one.
+
+        A row that has a log_prob and not another score, as where the background has no answer,
+        has -inf for that one: it counts as strangest, and every score has the same rows.
         """
         s = log_prob.astype(np.float64)
         found = {LOG_PROB: s, LATENT_NORM: latent_norm(self.base, z)}
@@ -131,10 +133,11 @@ class Scorer:
             found[TYPICALITY] = typicality(s, self.reference.mean_log_prob)
             found[COMBINED] = self.reference.combined(found)
         if background is not None:
-            known = np.isfinite(background)
-            found[LIKELIHOOD_RATIO] = s - np.where(known, background, np.nan)
+            with np.errstate(invalid="ignore"):  # of two infinities, which are no answers
+                found[LIKELIHOOD_RATIO] = s - background
         inside = np.isfinite(s)
-        return {name: np.where(inside, found[name], s) for name in self.names}
+        told = {name: _or_strangest(found[name]) for name in self.names}
+        return {name: np.where(inside, values, s) for name, values in told.items()}
 
 
 def typicality(log_prob: Floats, mean: float) -> Floats:
@@ -149,6 +152,10 @@ def latent_norm(base: Base, z: NDArray[np.floating]) -> Floats:
         inner = np.clip(wide, _UNIFORM_EDGE, 1.0 - _UNIFORM_EDGE)
         return np.asarray(-np.square(normal_quantile(inner)).sum(axis=1))
     return np.asarray(2.0 * base_log_prob(base, wide) + wide.shape[1] * math.log(2.0 * math.pi))
+
+
+def _or_strangest(scores: Floats) -> Floats:
+    return np.where(np.isfinite(scores), scores, -np.inf)
 
 
 def _log_p(known: Floats, scores: Floats) -> Floats:

@@ -114,7 +114,13 @@ def _that_count(scores: EveryScore, manifest: AnyManifest) -> dict[str, NDArray[
             f"{len(scores.status):,}: {status_counts(scores.status)}"
         )
     counts = (scores.status == OK) | (scores.status == OUT_OF_SUPPORT)
-    return {name: values[counts].astype(np.float64) for name, values in scores.scores.items()}
+    found = {name: values[counts].astype(np.float64) for name, values in scores.scores.items()}
+    for name, values in found.items():
+        if not np.isfinite(values).any():
+            raise UserError(
+                f"expected rows that have a {name} to calibrate {manifest.name} with, got none"
+            )
+    return found
 
 
 def _differences(

@@ -16,7 +16,6 @@ from logdet.scoring import Scores, in_chunks, score
 from service.kinds import AnyModel
 from service.model import Model
 from service.results import OK, Codes, Floats, Judged
-from service.status import mask_score, settle
 from service.vae import VAE
 
 Rows = NDArray[np.float64]
@@ -127,9 +126,4 @@ def _against(model: Model, judged: Judged, background: Floats) -> Judged:
     """The same with the likelihood ratio to the log-densities of another flow."""
     whole, base = judged.evaluated, model.manifest.base
     found = Scorer(base, (LIKELIHOOD_RATIO,))(whole.log_prob, whole.z, background)
-    status = settle(whole.status, *found.values())
-    scores = {**judged.scores, **found}
-    return Judged(
-        whole._replace(log_prob=mask_score(whole.log_prob, status), status=status),
-        {name: mask_score(values, status) for name, values in scores.items()},
-    )
+    return Judged(whole, {**judged.scores, **found})

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import Generic, NamedTuple, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Generic, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 
 from service.deadline import seconds_left, within
+from service.errors import ErrorKind, ServiceError
 from service.jobs import Arrays
 from service.lanes import Lane
 from service.model import Model
-from service.nearest import Nearest, nearest
+from service.nearest import RUNS, Nearest, nearest
 from service.reasons import (
     Method,
     Reasons,
@@ -26,9 +27,10 @@ from service.results import Evaluated, Floats, Scored
 from service.ways import Ask, Steps, Way
 from service.work import Work
 
+P = ParamSpec("P")
 T = TypeVar("T")
-# Rows from which what is made of them leaves the event loop.
-THREAD_ROWS = 4096
+# Numbers from which what is made of rows leaves the event loop: it takes about 0.1 µs of each.
+THREAD_CELLS = 2**14
 
 
 class Wanted(NamedTuple):
@@ -57,6 +59,7 @@ class Explainer:
 
     def __init__(self, model: Model, work: Work, lanes: Mapping[Way, Lane]) -> None:
         self._model, self._work, self._lanes = model, work, lanes
+        self._width = len(model.manifest.features) + len(model.conditioning.names)
 
     def wanted(self, explain: bool | str, nearest: bool, rows: int) -> Wanted:
         """What a caller asks for; before any run.
@@ -87,31 +90,47 @@ class Explainer:
         evaluated: Evaluated,
         scored: Scored,
     ) -> tuple[Reasons | None, Nearest | None]:
-        """What is wanted, of rows and their score."""
-        model, found, near = self._model, None, None
-        given = model.conditioning.spread(context, len(x))
-        scores = evaluated.log_prob, evaluated.z, evaluated.status
-        rows = Rows(np.asarray(x, np.float64), given, *scores)
+        """What is wanted, of rows and their score.
+
+        Raises:
+            ServiceError: ``too_large`` if more are anomalies than ``nearest`` may run.
+        """
+        model, found, near, count = self._model, None, None, len(x)
+        decision = scored.decision
         allowed = min(seconds_left(), self._work.config.request_timeout_s)
         with self._work.in_flight():
             async with within(allowed):
-                if wanted.method is not None:
-                    found = await self._run(explain(model, rows, wanted.method), len(x))
                 if wanted.nearest:
-                    decision = scored.decision
+                    self._check_anomalies(int(np.count_nonzero(decision.is_anomaly)))
+                rows = await self._off(count, _rows, model, x, context, evaluated)
+                if wanted.method is not None:
+                    found = await self._run(explain(model, rows, wanted.method), count)
+                if wanted.nearest:
                     steps = nearest(model, rows, decision.threshold, decision.is_anomaly)
-                    near = await self._run(steps, len(x))
+                    near = await self._run(steps, count)
         return found, near
 
+    def _check_anomalies(self, anomalies: int) -> None:
+        limit, name = self._work.config.limit_rows, self._model.manifest.name
+        if anomalies * RUNS > limit:
+            raise ServiceError(
+                ErrorKind.TOO_LARGE,
+                f"expected at most {limit // RUNS} anomalies a request with 'nearest', which "
+                f"decodes every one {RUNS} times, got {anomalies} of {name}; for more, use the "
+                f"command 'logdet score {name} FILE -o OUT --nearest' or several requests",
+            )
+
+    async def _off(self, rows: int, make: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
+        """What is made of so many rows; in a thread where others would wait for it."""
+        if rows * self._width < THREAD_CELLS:
+            return make(*given, **named)
+        return await asyncio.to_thread(make, *given, **named)
+
     async def _run(self, steps: Steps[T], rows: int) -> T:
-        width = len(self._model.manifest.features) + len(self._model.conditioning.names)
-        memory = width * np.dtype(np.float64).itemsize
+        memory = self._width * np.dtype(np.float64).itemsize
         out: Arrays | None = None
         while True:
-            if rows < THREAD_ROWS:
-                ask = _next(steps, out)
-            else:  # others go on meanwhile
-                ask = await asyncio.to_thread(_next, steps, out)
+            ask = await self._off(rows, _next, steps, out)
             if isinstance(ask, _End):
                 value: T = ask.value
                 return value
@@ -130,3 +149,9 @@ def _next(steps: Steps[T], out: Arrays | None) -> Ask | _End[T]:
         return next(steps) if out is None else steps.send(out)
     except StopIteration as end:
         return _End(end.value)
+
+
+def _rows(model: Model, x: Floats, context: Floats | None, evaluated: Evaluated) -> Rows:
+    given = model.conditioning.spread(context, len(x))
+    scores = evaluated.log_prob, evaluated.z, evaluated.status
+    return Rows(np.asarray(x, np.float64), given, *scores)

@@ -94,26 +94,13 @@ class Loaded(Generic[M]):
         known = calibration or self.calibration
         p_value = known.p_value(scores)
         try:
-            level = self._level(p_value, alpha, fdr)
+            level = _level(known, p_value, alpha, fdr)
             threshold = None if level is None else known.threshold(level)
         except ValueError as error:
             raise invalid(str(error)) from error
         is_anomaly = np.zeros(p_value.shape, bool) if level is None else p_value <= level
         digest = self.manifest.calibration.artifact.sha256
         return Decision(p_value, is_anomaly, threshold, level, digest, fdr)
-
-    def _level(
-        self, p_value: NDArray[np.float64], alpha: float | None, fdr: float | None
-    ) -> float | None:
-        """The p-value up to which a row is an anomaly; None where no row is one."""
-        if fdr is None:
-            return self.default_alpha if alpha is None else alpha
-        if alpha is not None:
-            raise ValueError(
-                "expected alpha (accepted rate of false alarms) or fdr (accepted share of false "
-                f"alarms among the anomalies), got both: alpha {alpha:g} and fdr {fdr:g}"
-            )
-        return self.calibration.level(p_value, fdr)
 
     def run(
         self, graph: str, inputs: Arrays, options: Mapping[str, int | None] = _NONE
@@ -127,6 +114,23 @@ class Loaded(Generic[M]):
 def default_alpha(calibration: Calibration) -> float:
     """:data:`DEFAULT_ALPHA`, or the smallest rate that so few calibration rows can tell."""
     return max(DEFAULT_ALPHA, calibration.smallest_alpha)
+
+
+def _level(
+    calibration: Calibration,
+    p_value: NDArray[np.float64],
+    alpha: float | None,
+    fdr: float | None,
+) -> float | None:
+    """The p-value up to which a row is an anomaly; None where no row is one."""
+    if fdr is None:
+        return default_alpha(calibration) if alpha is None else alpha
+    if alpha is not None:
+        raise ValueError(
+            "expected alpha (accepted rate of false alarms) or fdr (accepted share of false "
+            f"alarms among the anomalies), got both: alpha {alpha:g} and fdr {fdr:g}"
+        )
+    return calibration.level(p_value, fdr)
 
 
 def open_graphs(bundle: Bundle, runtime: Runtime) -> Mapping[str, Sessions]:

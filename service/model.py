@@ -108,7 +108,8 @@ class Model(Loaded[FlowManifest]):
     def judge(self, x: Floats, context: Floats | None = None, steps: int | None = None) -> Judged:
         """Every score of rows, from the one run of :meth:`evaluate` and one of the background.
 
-        Arguments and errors are those of :meth:`evaluate`.
+        What they come of is what :meth:`evaluate` tells, whatever the background does. Arguments
+        and errors are those of :meth:`evaluate`.
         """
         context = self.conditioning.spread(context, len(x))
         whole = self.evaluate(x, context, steps)
@@ -117,15 +118,7 @@ class Model(Loaded[FlowManifest]):
             inputs = {"x": self.rules.runnable(x, whole.status)}
             inputs |= self.conditioning.inputs(whole.status, context)
             background = self.run(BACKGROUND_GRAPH, inputs)["log_prob"]
-        found = self.scorer(whole.log_prob, whole.z, background)
-        status = settle(whole.status, *found.values())
-        evaluated = Evaluated(
-            mask_score(whole.log_prob, status),
-            mask(whole.z, status),
-            mask(whole.log_det, status),
-            status,
-        )
-        return Judged(evaluated, {n: mask_score(s, status) for n, s in found.items()})
+        return Judged(whole, self.scorer(whole.log_prob, whole.z, background))
 
     def explain(
         self, x: Floats, context: Floats | None = None, steps: int | None = None

@@ -15,6 +15,8 @@ from service.ways import Ask, Steps, given_with
 
 # Halvings of the interval in which the share of the latent that may stay is looked for.
 HALVINGS = 8
+# Of an anomaly, so many at most: where only the centre may stay, all, and in between.
+RUNS = 1 + HALVINGS
 
 
 class Nearest(NamedTuple):
@@ -80,7 +82,7 @@ def _shrunk(model: Model, rows: Rows, threshold: float) -> Steps[tuple[Floats, F
     low, high = np.zeros(len(z)), np.ones(len(z))
     x, log_prob = np.full(rows.x.shape, np.nan), np.full(len(z), np.nan)
     share = low
-    for _ in range(1 + HALVINGS):
+    for _ in range(RUNS):
         latents = centre + share[:, None] * (z - centre)
         out = yield Ask("emit", len(z), given_with(latents, rows.context))
         is_normal = (out[2] == OK) & (out[1] >= threshold)

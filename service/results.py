@@ -39,7 +39,7 @@ class Judged(NamedTuple):
     Attributes:
         evaluated: What the run that they come of tells.
         scores: By name, beside log_prob, each of shape ``(rows,)``, in float64; -inf out of
-            support, NaN where there is no answer.
+            support and where only the score has no answer, NaN where log_prob has none.
     """
 
     evaluated: Evaluated

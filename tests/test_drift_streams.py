@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 import exported
 from exported.manifest import Feature
+from service.drift.difference import Difference, tests
+from service.drift.windows import BLOCK_ROWS, LOOKS
 from service.model import Model
 from service.results import Evaluated
 from service.runtime import Runtime
@@ -77,6 +79,24 @@ def silent(one: Population, known: int, seed: int) -> None:
         show(sketch, drawn(one.seen, AT_ONCE, rng), AT_ONCE)
     assert (sketch.rows, sketch.alarms) == (MILLION, 0)
     assert sketch.level.rate == 0.01
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_at_a_high_rate_false_alarms_are_as_many_as_are_allowed_and_some(
+    shuttle: Population, seed: int
+) -> None:
+    """Zero of zero would say little: p-values that are too small by a factor of ten fail here."""
+    rng, rows = np.random.default_rng(seed), MILLION // 10
+    sketch = calibrated(shuttle.model, drawn(shuttle.seen, 20_000, rng), rate=10_000.0)
+    found: set[Difference] = set()
+    for _ in range(rows // BLOCK_ROWS):
+        show(sketch, drawn(shuttle.seen, BLOCK_ROWS, rng))
+        found |= {look[1] for look in sketch.looks if look is not None}
+    p_values = np.array([[d.shift_p, d.distance_p, *d.latents_p.ravel()] for d in found])
+    assert p_values.shape == (LOOKS // 10, tests(9))
+    hits = int((p_values <= sketch.level.p_value).sum())
+    assert 0 < hits <= sketch.level.p_value * p_values.size
+    assert 0 < sketch.alarms <= sketch.level.rate * rows / MILLION
 
 
 def test_the_later_half_of_the_file_raises_none(shuttle: Population) -> None:

@@ -26,6 +26,7 @@ from logdet.client.rows import (
 )
 from logdet.client.wire import Document, Question, Reply, Setting, Table, model_name
 
+NEAREST_RUNS = 9  # of an anomaly, for the nearest row that is none
 PIECE_BYTES = 32 * 2**20  # of rows in one request; services take 64 MiB by default
 
 
@@ -163,6 +164,8 @@ class Calls:
         size = self._piece_rows(question.rows)
         if question.settings.get("explain"):  # which runs a row once for each feature
             size = max(1, size // question.rows.num_columns)
+        if question.settings.get("nearest"):
+            size = min(size, max(1, self._piece_rows(question.rows) // NEAREST_RUNS))
         count = 0 if question.rows is None else question.rows.num_rows
         if call.is_whole or count <= size:
             return (yield from _ask(question, until))

@@ -29,16 +29,16 @@ class DriftMetrics(Collector):
     def collect(self) -> Iterable[Metric]:
         """See prometheus_client."""
         alarm, rows, p_value, shift = gauges = _gauges()
-        last_row = GaugeMetricFamily(
-            "logdet_drift_last_row_timestamp_seconds", "When the last row came.", labels=_MODEL
-        )
         alarms = CounterMetricFamily("logdet_drift_alarms", "Alarms that began.", labels=_MODEL)
+        last = GaugeMetricFamily(
+            "logdet_drift_last_row_timestamp_seconds", "When a row was last seen.", labels=_MODEL
+        )
         for (name, version), sketch in self._sketches().items():
             key = (self._replica, name, str(version))
             alarm.add_metric(key, sketch.since is not None)
             alarms.add_metric(key, sketch.alarms)
-            if sketch.last_row_s is not None:
-                last_row.add_metric(key, sketch.last_row_s)
+            if sketch.last_s is not None:
+                last.add_metric(key, sketch.last_s)
             for length, look in zip(LENGTHS, sketch.looks, strict=True):
                 if look is None:
                     continue
@@ -47,7 +47,7 @@ class DriftMetrics(Collector):
                 rows.add_metric(window, scored)
                 p_value.add_metric(window, sketch.level.corrected(found.smallest_p))
                 shift.add_metric(window, found.shift)
-        return alarms, last_row, *gauges
+        return alarms, last, *gauges
 
 
 def _gauges() -> tuple[GaugeMetricFamily, GaugeMetricFamily, GaugeMetricFamily, GaugeMetricFamily]:

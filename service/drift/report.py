@@ -34,25 +34,21 @@ def report(sketch: Sketch, states: Sequence[State]) -> Json:
         _window(length, window, ordinary, level)
         for length, window in zip(LENGTHS, merged, strict=True)
     ]
+    seen = [state.last for state in states if state.last is not None]
     began = [state.since for state in states if state.since is not None]
     return {
         "alarm": bool(began) or any(window["alarm"] for window in windows),
         "since": min(began, default=None),
         "alarms": sum(state.alarms for state in states),
         "rows": sum(state.rows for state in states),
-        "last_row": max((s.last_row for s in states if s.last_row is not None), default=None),
+        "last": max(seen, default=None),
         "calibration_rows": ordinary.scored,
         "alarm_rate": level.rate,
         "alarm_p_value": level.p_value,
         "windows": windows,
         "replicas": [
-            {
-                "replica": s.replica,
-                "rows": s.rows,
-                "last_row": s.last_row,
-                "since": s.since,
-                "alarms": s.alarms,
-            }
+            {"replica": s.replica, "rows": s.rows, "last": s.last}
+            | {"since": s.since, "alarms": s.alarms}
             for s in sorted(states, key=lambda state: state.replica)
         ],
     }

@@ -2,7 +2,7 @@
 
 A request pays for putting its answer into a queue. Each :data:`BLOCK_ROWS` rows are then added up
 and held against the calibration rows in one go: by the event loop where that is quick, in a thread
-where a request was large.
+where many rows wait or these have many latents.
 """
 
 from __future__ import annotations
@@ -18,14 +18,16 @@ from typing import Self
 
 import numpy as np
 
-from exported.origin import at, now
+from exported.origin import moment, now
 from service.drift.difference import Difference, tests
 from service.drift.sums import Ordinary, Sums
 from service.drift.windows import BLOCK_ROWS, LENGTHS, LOOKS, Windows
 from service.results import Codes, Floats
 
-# A block takes some tenths of a millisecond; the event loop is held up for no more than four.
-INLINE_ROWS = 4 * BLOCK_ROWS
+# A block takes some tenths of a millisecond and 10 ns a latent of a row: the event loop is held up
+# for no more than four of few latents, and for none of very many.
+INLINE_BLOCKS = 4
+INLINE_CELLS = 2**16
 LOG_EVERY_S = 3600.0
 
 log = logging.getLogger(__name__)
@@ -66,18 +68,18 @@ class State:
     Attributes:
         replica: Its name.
         rows: That it has seen.
+        last: When it last saw any, ISO 8601 in UTC; None before the first.
         since: When its alarm began, ISO 8601 in UTC; None without one.
         alarms: That began.
         windows: Of each length.
-        last_row: When the last row came, as ``since``; None before the first.
     """
 
     replica: str
     rows: int
+    last: str | None
     since: str | None
     alarms: int
     windows: tuple[Sums, ...]
-    last_row: str | None = None
 
 
 class Sketch:
@@ -91,9 +93,9 @@ class Sketch:
     Attributes:
         looks: The latest of each window; None before the first.
         rows: In complete blocks.
+        last_s: When any were last seen, in seconds since 1970; None before the first.
         since: See :class:`State`.
         alarms: See :class:`State`.
-        last_row_s: When the last row came, seconds since 1970; None before the first.
     """
 
     def __init__(self, ordinary: Ordinary, rate: float, name: str) -> None:
@@ -102,13 +104,17 @@ class Sketch:
         self.looks: list[tuple[int, Difference] | None] = [None for _ in LENGTHS]
         self.rows = self.alarms = 0
         self.since: str | None = None
-        self.last_row_s: float | None = None
+        self.last_s: float | None = None
         self._name, self._logged_s = name, -math.inf
         self._windows = Windows(latents)
         self._is_alarmed = [False for _ in LENGTHS]
         self._has_latents = latents > 0
         self._waiting: deque[tuple[Floats, Floats | None, Codes]] = deque()
-        self._count = 0
+        cells = BLOCK_ROWS * max(latents, 1)
+        self._inline_blocks = min(INLINE_BLOCKS, INLINE_CELLS // cells)
+        # Rows by now: that came, which the event loop counts, and that no longer wait.
+        self._came = self._added = 0
+        self._is_thread_at_it = False
         self._adding = threading.Lock()
 
     def saw(self, score: Floats, z: Floats | None, status: Codes) -> None:
@@ -119,18 +125,23 @@ class Sketch:
             z: Shape ``(rows, latents)``; None of a model without.
             status: Shape ``(rows,)``.
         """
-        self.last_row_s = time.time()
         self._waiting.append((score, z, status))
-        self._count += len(status)
-        if self._count >= BLOCK_ROWS:
-            count, self._count = self._count, 0
-            if count <= INLINE_ROWS:
-                self.add()
-            else:
-                asyncio.get_running_loop().run_in_executor(None, self.add)
+        self._came += len(status)
+        self.last_s = time.time()
+        blocks = (self._came - self._added) // BLOCK_ROWS
+        if blocks < 1 or self._is_thread_at_it:
+            return
+        if blocks <= self._inline_blocks:
+            self.add()
+        else:
+            self._is_thread_at_it = True
+            asyncio.get_running_loop().run_in_executor(None, self._add_in_thread)
 
     def add(self) -> None:
-        """Add up what waits, but for the last rows that fill no block; from any thread."""
+        """Add up what waits, but for the last rows that fill no block; from any thread.
+
+        What fails is logged and left out: whoever asked about the rows has an answer.
+        """
         if not self._adding.acquire(blocking=False):
             return  # whoever is at it takes these as well, or the next to come does
         try:
@@ -138,16 +149,25 @@ class Sketch:
             while self._waiting:
                 taken.append(self._waiting.popleft())
             if taken:
+                self._added += sum(len(status) for _, _, status in taken)
                 self._add(*self._joined(taken))
+        except Exception:
+            log.exception("%s: rows could not be looked at for drift", self._name)
         finally:
             self._adding.release()
+
+    def _add_in_thread(self) -> None:
+        try:
+            self.add()
+        finally:
+            self._is_thread_at_it = False
 
     def state(self, replica: str) -> State:
         """Of now, without the rows that fill no block."""
         with self._adding:
             sums = tuple(self._windows.sums(place) for place in range(len(LENGTHS)))
-            last_row = None if self.last_row_s is None else at(self.last_row_s)
-            return State(replica, self.rows, self.since, self.alarms, sums, last_row)
+            last = None if self.last_s is None else moment(self.last_s)
+            return State(replica, self.rows, last, self.since, self.alarms, sums)
 
     def _joined(
         self, taken: list[tuple[Floats, Floats | None, Codes]]
@@ -167,6 +187,7 @@ class Sketch:
             rest = slice(whole, None)  # copied: a view would keep all of a large request
             left = None if z is None else z[rest].copy()
             self._waiting.appendleft((score[rest].copy(), left, status[rest].copy()))
+            self._added -= len(status) - whole
 
     def _look(self, moved: list[int]) -> None:
         for place in moved:

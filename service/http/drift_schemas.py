@@ -65,7 +65,7 @@ class DriftReplica(BaseModel):
 
     replica: str
     rows: int
-    last_row: str | None
+    last: str | None
     since: str | None
     alarms: int
 
@@ -81,8 +81,9 @@ class DriftAnswer(Answer):
     )
     alarms: int = Field(description="Begun since the version was loaded, of all replicas.")
     rows: int = Field(description="Seen since the version was loaded, of all replicas.")
-    last_row: str | None = Field(
-        description="When the last one came; an alarm lasts until other rows come."
+    last: str | None = Field(
+        description="When any replica last saw a row: an alarm is about rows until then. Null "
+        "before the first."
     )
     calibration_rows: int
     alarm_rate: float = Field(description="False alarms to be expected in a million rows.")

@@ -57,12 +57,13 @@ class ScoreBody(RowsBody):
     by: By = None
     explain: bool | Literal["conditional", "leave_one_out", "gradient"] | None = Field(
         None,
-        description="Tells what each feature contributes to each row's log-density: true by the "
-        "best method that the model has, or by the one named. Of the log-density also where `by` "
-        "names another score.",
+        description="Tells what each feature contributes to each row's log-density, whichever "
+        "score decides: true by the best method that the model has, or by the one named.",
     )
     nearest: bool | None = Field(
-        None, description="Tells of each anomaly the nearest row that would be none."
+        None,
+        description="Tells of each anomaly the nearest row that would be none; only where "
+        "log_prob decides.",
     )
 
 
@@ -147,8 +148,9 @@ class ScoreAnswer(Decided, LogProbAnswer):
     )
     contribution: list[list[Value]] | None = Field(
         None,
-        description="Where it was asked for; else left out, as what follows. Of each feature, "
-        "nats; of a row out of support null for each impossible value and 0 for the others.",
+        description="Where it was asked for; else left out, as what follows. Of each feature to "
+        "the log-density, nats, whichever score decides; of a row out of support null for each "
+        "impossible value and 0 for the others.",
     )
     method: str | None = Field(None, description="By which contributions were found.")
     baseline: float | None = Field(

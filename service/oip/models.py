@@ -22,7 +22,7 @@ from service.operations.call import RATES
 from service.operations.kinds import BY_KIND
 from service.operations.reasons import SETTINGS as REASONS
 from service.operations.reasons import asked_for
-from service.operations.scores import BY, offered
+from service.operations.scores import BY, is_by_another, offered
 from service.operations.spec import ROWS, Operation, row_type
 from service.results import STATUSES
 from service.served_flow import ServedFlow
@@ -101,7 +101,7 @@ class Target:
         Raises:
             ServiceError: ``invalid_input`` if there is no such output, or it is named twice.
         """
-        on = asked_for(parameters) if parameters else _NONE
+        on = _asked_by(parameters) if parameters else _NONE
         known = self._wishes.get((asked, on))
         if known is None:
             if len(self._wishes) >= _REMEMBERED:
@@ -222,6 +222,12 @@ def targets_of(served: AnyServed) -> Mapping[str, Target]:
         )
         for one, (title, operation, counted) in asked.items()
     }
+
+
+def _asked_by(parameters: Parameters) -> frozenset[str]:
+    """Parameters that ask for outputs, where they do."""
+    by = frozenset({BY}) if is_by_another(parameters) else _NONE
+    return asked_for(parameters) | by
 
 
 def _columns(served: AnyServed, operation: Operation) -> tuple[str, ...]:

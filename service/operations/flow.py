@@ -10,11 +10,20 @@ from numpy.typing import NDArray
 
 from service.choice import DEFAULT, Choice, choose_steps
 from service.errors import invalid
-from service.explainer import NOTHING
+from service.explainer import NOTHING, Wanted
 from service.operations.call import RATES, Answer, Call, Told, decided, rates
 from service.operations.reasons import SETTINGS as REASONS
 from service.operations.reasons import reasons, wanted
-from service.operations.scores import BY, OUTPUTS, SCORE, decide, is_by_name, scores
+from service.operations.scores import (
+    BY,
+    OUTPUTS,
+    SCORE,
+    check,
+    decide,
+    is_by_another,
+    is_by_name,
+    scores,
+)
 from service.operations.spec import ROWS, Operation, Output
 from service.results import Evaluated
 from service.served_flow import ServedFlow
@@ -30,7 +39,7 @@ REASONED = (
     Output("log_prob_nearest", asked_by="nearest"),
     Output("change", "features", asked_by="nearest"),
 )
-OF_SCORES = tuple(output.name for output in (*DECISION, *REASONED))
+OF_SCORES = tuple(output.name for output in (SCORE, *DECISION, *REASONED))
 Z = Output("z", "latents")
 LOG_DET = Output("log_det")
 MADE = (Output(ROWS, "features", None), Output("log_prob", datatype="FP64"))
@@ -81,6 +90,9 @@ async def evaluate(served: ServedFlow, call: Call) -> Answer:
     if method == "score":
         out, columns, told = await _judged(served, call)
     else:
+        if call.settings:  # refused where no output that is wanted needs them, too
+            _asked(served, call)
+            check(served, call)
         run = served.encode if method == "encode" else served.log_prob
         out, columns, told = await run(x, choice), {}, {}
     found = {"log_prob": out.log_prob, "z": out.z, "log_det": out.log_det, **columns}
@@ -91,10 +103,8 @@ async def _judged(
     served: ServedFlow, call: Call
 ) -> tuple[Evaluated, Mapping[str, NDArray[Any]], Told]:
     """What one run tells of rows, and the columns that are about their score."""
-    asked = wanted(served, call)
+    asked = _asked(served, call)
     if is_by_name(call):
-        if asked.nearest and call.settings[BY] != LOG_PROB.name:
-            raise invalid("expected 'nearest' where log_prob decides, got another score in 'by'")
         out, scored, columns, told = await decide(served, call, _choice(call))
     else:
         out, scored = await served.judge(call.given(), choice=_choice(call), **rates(call))
@@ -103,6 +113,14 @@ async def _judged(
         return out, columns, told
     more, also = await reasons(served, call, asked, out, scored)
     return out, {**columns, **more}, {**told, **also}
+
+
+def _asked(served: ServedFlow, call: Call) -> Wanted:
+    """What of explanations a call asks for; refused where it is not as expected."""
+    asked = wanted(served, call)
+    if asked.nearest and is_by_another(call.settings):
+        raise invalid("expected 'nearest' where log_prob decides, got another score in 'by'")
+    return asked
 
 
 @lru_cache(1024)
@@ -164,7 +182,7 @@ def _operation(
 
 _EVERYTHING = frozenset({output.name for output in (LOG_PROB, Z, LOG_DET, *DECISION)})
 EVALUATE = _operation(
-    evaluate, (LOG_PROB, Z, LOG_DET, *DECISION, *REASONED), (*RATES, BY, *REASONS)
+    evaluate, (LOG_PROB, Z, LOG_DET, SCORE, *DECISION, *REASONED), (*RATES, BY, *REASONS)
 )
 OPERATIONS = {
     operation.name: operation

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, get_args
 
@@ -20,7 +21,8 @@ from service.served_flow import ServedFlow
 
 BY = "by"
 _P_VALUE = "_p_value"
-SCORE = Output("score", datatype="FP64")
+# There where another score than log_prob decides.
+SCORE = Output("score", datatype="FP64", asked_by=BY)
 # What the operation ``scores`` can answer; of a bundle, the scores that it has.
 OUTPUTS = tuple(
     output
@@ -37,6 +39,22 @@ def is_by_name(call: Call) -> bool:
     return bool(call.settings) and call.settings.get(BY) is not None
 
 
+def is_by_another(settings: Mapping[str, object]) -> bool:
+    """Whether settings say to decide by another score than log_prob."""
+    return settings.get(BY) not in (None, LOG_PROB)
+
+
+def check(served: ServedFlow, call: Call) -> None:
+    """Refuse what a call says of decisions, where it is not as expected.
+
+    Raises:
+        ServiceError: As :func:`decide`.
+    """
+    by = _asked(served, call) if is_by_name(call) else LOG_PROB
+    calibration = served.model.calibrations[by]
+    served.model.decide(np.empty(0), **rates(call), calibration=calibration)
+
+
 async def decide(
     served: ServedFlow, call: Call, choice: Choice
 ) -> tuple[Evaluated, Scored, dict[str, Any], Told]:
@@ -45,9 +63,9 @@ async def decide(
     Raises:
         ServiceError: ``invalid_input`` if the model has no such score, or cannot decide so.
     """
+    check(served, call)  # refused before any run
     by, model = _asked(served, call), served.model
     accepted, calibration = rates(call), model.calibrations[by]
-    model.decide(np.empty(0), **accepted, calibration=calibration)  # refused before any run
     judged = await served.scores(call.given(), choice, "score")
     values, evaluated = judged.by(by), judged.evaluated
     decision = model.decide(values, **accepted, calibration=calibration)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from exported.manifest import Manifest
 from service.operations.call import Answer, Call
+from service.operations.reasons import asked_for
 from service.served_flow import ServedFlow
 from service.served_kinds import AnyServed
 
@@ -81,8 +82,9 @@ class Operation:
 
     def takes_long(self, settings: Mapping[str, object]) -> bool:
         """Whether a small request asks for much work."""
-        more = {output.asked_by for output in self.outputs if output.asked_by is not None}
-        return self.is_long or any(settings.get(name) for name in more)
+        if self.is_long or not settings:
+            return self.is_long
+        return any(output.asked_by in asked_for(settings) for output in self.outputs)
 
     def ask(self, served: AnyServed, call: Call) -> Coroutine[Any, Any, Answer]:
         """What a model of the kind answers.

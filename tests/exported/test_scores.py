@@ -80,10 +80,12 @@ def test_rows_without_an_answer_have_none_and_rows_out_of_support_the_lowest() -
 
 
 @pytest.mark.parametrize("background", [np.nan, np.inf, -np.inf])
-def test_a_background_without_an_answer_leaves_no_ratio(background: float) -> None:
-    made = Scorer(NORMAL, ("likelihood_ratio",))
-    found = made(np.array([-6.0]), np.zeros((1, 3)), np.array([background]))
-    assert np.isnan(found["likelihood_ratio"][0])
+def test_a_row_without_a_background_is_strangest_by_the_ratio_alone(background: float) -> None:
+    made = Scorer(NORMAL, BESIDE, scorer().reference)
+    log_prob, z = np.array([-6.0, -np.inf, np.nan]), np.zeros((3, 3))
+    found = made(log_prob, z, np.full(3, background))
+    np.testing.assert_array_equal(found["likelihood_ratio"], [-np.inf, -np.inf, np.nan])
+    assert all(np.isfinite(found[name][0]) for name in BESIDE if name != "likelihood_ratio")
 
 
 def test_a_reference_of_many_rows_keeps_their_quantiles() -> None:

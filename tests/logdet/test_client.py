@@ -280,6 +280,14 @@ def test_pieces_are_the_whole(client: Client, url: str) -> None:
         assert frame.index.tolist() == list(range(5000, 10_000))
 
 
+def test_anomalies_of_a_large_call_all_get_their_nearest_row(client: Client) -> None:
+    """More of them than a service takes in one request."""
+    x = ordinary_rows(30_000) + np.array([90.0, 0.0, 0.0, 0.0])
+    answer = client.score("gauss", x, nearest=True)
+    assert answer.is_anomaly.all()
+    assert np.isfinite(answer.log_prob_nearest).all()
+
+
 def test_what_is_judged_together_is_not_cut(client: Client, url: str) -> None:
     x = ordinary_rows(200)
     x[150:, 0] += 90.0

@@ -14,8 +14,13 @@ import scipy.stats
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from exported.bundle import Bundle, read_bundle
+from logdet.calibrating import _that_count
+from logdet.errors import UserError
+from logdet.every_score import every_score
 from logdet.files import write_table
 from service.model import Model
+from service.results import OK, Evaluated
+from service.runtime import Runtime
 from tests.bundles import MEAN, NAMES, exact, ordinary_rows, write_gaussian
 from tests.latents import write_each_kind
 from tests.linear_gaussian import rows as latent_rows
@@ -143,6 +148,28 @@ def test_a_background_gives_a_bundle_another_score(run: Run, bundles: Path, fres
     assert again.exit_code == 0
     first, second = (published(bundles, "gauss", v).contents for v in (3, 4))
     assert first == second  # its own background gives what the one beside it gave
+
+
+def test_rows_without_a_background_calibrate_every_score(scored: Path) -> None:
+    """The service scores them, so the calibration has them: the guarantee is of both alike."""
+    model = Model.load(scored / "scored" / "1", Runtime.choose("cpu", sessions=1))
+    lost = np.arange(ROWS) % 7 == 0
+
+    class Background:
+        def evaluate(self, x: np.ndarray, context: object) -> Evaluated:
+            whole = model.evaluate(x)
+            return whole._replace(log_prob=np.where(lost, np.nan, whole.log_prob + 1.0))
+
+    found = every_score(model, ordinary_rows(ROWS, seed=7), None, Background())  # type: ignore[arg-type]
+    assert (found.status == OK).all()
+    kept = _that_count(found, model.manifest)
+    assert {len(values) for values in kept.values()} == {ROWS}
+    assert np.isfinite(kept["log_prob"]).all()
+    np.testing.assert_allclose(kept["likelihood_ratio"], np.where(lost, -np.inf, -1.0), atol=1e-5)
+    lost[:] = True
+    none = every_score(model, ordinary_rows(ROWS), None, Background())  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="expected rows that have a likelihood_ratio"):
+        _that_count(none, model.manifest)
 
 
 def test_a_background_of_other_rows_is_refused(run: Run, bundles: Path, fresh: Path) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ from numpy.typing import NDArray
 
 from exported.calibration import Calibration
 from exported.latents import LatentMoments
+from exported.origin import moment
 from exported.trimming import trim
 from service.drift.difference import Difference
 from service.drift.report import report
@@ -220,18 +224,20 @@ def test_rows_of_two_replicas_are_told_of_as_those_of_one(
         block = taken(ordinary, slice(start, start + 250)) if place < 3 else taken(far, slice(250))
         show(one, block)
         show(halves[place % 2], block)
+    ended = [1e9, 1e9 - 100.0]
+    for half, seconds in zip(halves, ended, strict=True):
+        half.last_s = seconds
     alone = report(one, [one.state("0")])
     merged = report(halves[0], [halves[1].state("b"), halves[0].state("a")])
     assert alone["alarm"] is merged["alarm"] is True
-    last = [half.state("").last_row for half in halves]
     assert merged.pop("replicas") == [
-        {"replica": "a", "rows": 500, "last_row": last[0], "since": None, "alarms": 0},
-        {"replica": "b", "rows": 500, "last_row": last[1], "since": halves[1].since, "alarms": 1},
+        {"replica": "a", "rows": 500, "last": moment(ended[0]), "since": None, "alarms": 0},
+        {"replica": "b", "rows": 500, "last": moment(ended[1])}
+        | {"since": halves[1].since, "alarms": 1},
     ]
-    assert None not in last
-    assert merged.pop("last_row") == max(map(str, last))
+    assert merged.pop("last") == moment(max(ended))
     assert halves[1].since is not None
-    del alone["replicas"], alone["since"], merged["since"], alone["last_row"]
+    del alone["replicas"], alone["since"], alone["last"], merged["since"]
     assert near(merged) == near(alone)
 
 
@@ -300,3 +306,69 @@ def test_rows_without_an_answer_are_no_rows(model: Model, ordinary: Evaluated) -
     assert sketch.looks[0] is not None
     assert sketch.looks[0][0] == 0
     assert looked(sketch).smallest_p == 1.0
+
+
+def wide(model: Model, latents: int) -> tuple[Sketch, Evaluated]:
+    """Of a model of so many latents, and rows of it."""
+    rng = np.random.default_rng(0)
+    z = rng.standard_normal((20_000, latents)).astype(np.float32)
+    rows = Evaluated(z[:, 0], z, z[:, 0], np.zeros(len(z), np.uint8))
+    base = model.manifest.base.model_copy(update={"draws_per_row": latents})
+    changed = replace(model, manifest=model.manifest.model_copy(update={"base": base}))
+    return calibrated(changed, taken(rows, slice(0, 500))), rows
+
+
+@pytest.mark.parametrize(
+    ("latents", "requests", "inline"),
+    [
+        (9, [1_000, 249, 1], 5),
+        (9, [1_250, 1], 0),
+        (200, [250, 500], 1),
+        (784, [100, 150], 0),
+        (9, [20_000, 250, 250], 0),  # whose rows wait while those before them are added up
+    ],
+)
+def test_the_event_loop_adds_up_no_more_than_is_quick(
+    model: Model, latents: int, requests: list[int], inline: int
+) -> None:
+    sketch, rows = wide(model, latents)
+    own, blocks, held = threading.get_ident(), [0, 0], threading.Event()
+    of = sketch.ordinary.of
+
+    def counted(*given: Any) -> Any:
+        is_own = threading.get_ident() == own
+        blocks[is_own] += 1
+        if not is_own:
+            held.wait(10)
+        return of(*given)
+
+    sketch.ordinary.of = counted  # type: ignore[method-assign]
+
+    async def asked() -> None:
+        for count in requests:
+            show(sketch, taken(rows, slice(0, count)), count)
+            await asyncio.sleep(0.01)
+        assert blocks[1] == inline
+        held.set()
+
+    asyncio.run(asked())  # which ends its threads
+    show(sketch, taken(rows, slice(0, 1)))  # what waits is added up with what comes next
+    assert sum(blocks) == (sum(requests) + 1) // 250
+
+
+def test_what_fails_fails_no_request(
+    model: Model, ordinary: Evaluated, caplog: pytest.LogCaptureFixture
+) -> None:
+    sketch = calibrated(model, taken(ordinary, slice(8, 999)))
+    of = sketch.ordinary.of
+
+    def broken(*_: object) -> Any:
+        raise MemoryError
+
+    sketch.ordinary.of = broken  # type: ignore[method-assign]
+    show(sketch, taken(ordinary, slice(0, 400)), 400)
+    assert caplog.messages == ["watched/1: rows could not be looked at for drift"]
+    sketch.ordinary.of = of  # type: ignore[method-assign]
+    show(sketch, taken(ordinary, slice(0, 250)), 249)
+    assert sketch.rows == 250
+    assert sketch.state("0").windows[0].scored > 240

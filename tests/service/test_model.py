@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from exported.calibration import Calibration
 from exported.errors import BundleInvalidError
+from exported.kinds import BACKGROUND_GRAPH
 from service.errors import ServiceError
 from service.examples import bodies, curl
 from service.model import Model
@@ -154,3 +156,39 @@ def test_examples_are_rows_that_the_model_accepts(model: Model) -> None:
     x = np.array(examples["score"]["rows"])
     assert model.evaluate(x).status.tolist() == [OK]
     assert "7.1" in curl(model.manifest, "http://127.0.0.1:1")
+
+
+class Background:
+    """A graph that has no answer for the first rows."""
+
+    def __init__(self, *lost: float) -> None:
+        self._lost = lost
+
+    def run(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        log_prob = np.full(len(inputs["x"]), -3.0, np.float32)
+        log_prob[: len(self._lost)] = self._lost
+        return {"log_prob": log_prob}
+
+
+def test_a_background_without_an_answer_takes_nothing_but_the_ratio(root: Path) -> None:
+    model = Model.load(root / "scored" / "1", Runtime.choose("cpu", sessions=1))
+    graphs: Any = {**model.graphs, BACKGROUND_GRAPH: Background(np.nan, np.inf, -np.inf)}
+    x = ordinary_rows(5)
+    whole, judged = model.evaluate(x), model.judge(x)
+    odd = dataclasses.replace(model, graphs=graphs).judge(x)
+    for one, other in zip(odd.evaluated, whole, strict=True):
+        np.testing.assert_array_equal(one, other)
+    for name, values in judged.scores.items():
+        if name != "likelihood_ratio":
+            np.testing.assert_array_equal(odd.scores[name], values)
+    ratio = odd.scores["likelihood_ratio"]
+    assert (ratio[:3] == -np.inf).all()
+    np.testing.assert_allclose(ratio[3:], whole.log_prob[3:] + 3.0, rtol=1e-6)
+
+
+def test_a_decision_is_that_of_the_calibration_it_is_handed(model: Model) -> None:
+    few = Calibration.of(np.arange(9.0))
+    decision = model.decide(np.array([-1.0, 5.0]), calibration=few)
+    assert (decision.alpha, decision.threshold) == (0.1, 0.0)
+    with pytest.raises(ServiceError, match="that 9 calibration rows give"):
+        model.decide(np.array([-1.0]), fdr=0.01, calibration=few)

@@ -103,3 +103,45 @@ def test_requests_are_counted_by_what_they_ask(core: Core) -> None:
         counted = labels | {"protocol": "oip_http", "code": "200"}
         assert value("logdet_requests_total", counted) == 1
         assert value("logdet_rows_total", labels) == 1
+
+
+def infer(core: Core, *outputs: str, **parameters: Any) -> httpx.Response:
+    more = {"parameters": parameters}
+    more |= {"outputs": [{"name": name} for name in outputs]} if outputs else {}
+    return ask(build_app(core), "POST", "/v2/models/scored/infer", json=body(3) | more)
+
+
+def test_the_score_that_decides_is_told_where_it_is_another(core: Core) -> None:
+    native = {"rows": ordinary_rows(3).tolist(), "by": "typicality"}
+    told = ask(build_app(core), "POST", "/v1/models/scored/score", json=native).json()
+    answer = infer(core, by="typicality").json()
+    score = {output["name"]: output for output in answer["outputs"]}["score"]
+    assert (score["datatype"], score["shape"]) == ("FP64", [3])
+    assert score["data"] == pytest.approx(told["score"])
+    (alone,) = infer(core, "score", by="typicality").json()["outputs"]
+    assert alone["data"] == score["data"]
+    for parameters in ({}, {"by": "log_prob"}):
+        names = [output["name"] for output in infer(core, **parameters).json()["outputs"]]
+        assert "score" not in names
+        assert "p_value" in names
+        assert infer(core, "score", **parameters).status_code == 400
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"by": "nonsense"},
+        {"explain": "banana"},
+        {"nearest": "banana"},
+        {"nearest": True, "by": "typicality"},
+        {"alpha": 7},
+        {"alpha": 0.1, "fdr": 0.1},
+    ],
+)
+@pytest.mark.parametrize("output", ["log_prob", "z", "p_value"])
+def test_parameters_are_refused_whichever_outputs_are_wanted(
+    core: Core, output: str, parameters: dict[str, Any]
+) -> None:
+    response = infer(core, output, **parameters)
+    assert response.status_code == 400
+    assert response.json()["error"].startswith("expected ")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from service import explainer
 from service.config import ServiceConfig
 from service.core import Core
 from service.errors import ErrorKind, ServiceError
 from service.http.app import build_app
+from service.http.tables.ndjson import _pieces
 from service.model import Model
-from service.nearest import HALVINGS, Nearest, nearest
+from service.nearest import HALVINGS, RUNS, Nearest, nearest
 from service.operations.call import Answer, Call
 from service.operations.kinds import operation_of
 from service.reasons import Rows
@@ -160,6 +163,60 @@ def test_work_is_bounded_with_the_number_that_fits(root: Path) -> None:
     assert "got 31" in error.message
     # The terms are of one run, however many features there are.
     assert len(ask(core, "ordered", ordinary_rows(90), explain=True).status) == 90
+
+
+def test_anomalies_are_bounded_once_they_are_known(root: Path) -> None:
+    core = Core(ServiceConfig(bundles=root, provider="cpu", limit_rows=10 * RUNS))
+    core.load()
+    x = np.vstack([ordinary_rows(60), ordinary_rows(11) + np.array([90.0, 0, 0, 0])])
+    assert len(ask(core, "gauss", x[:70], nearest=True, alpha=0.001).status) == 70
+    error = refused(core, "gauss", x, nearest=True, alpha=0.001)
+    assert error.kind is ErrorKind.TOO_LARGE
+    assert error.message == (
+        "expected at most 10 anomalies a request with 'nearest', which decodes every one 9 times, "
+        "got 11 of gauss; for more, use the command 'logdet score gauss FILE -o OUT --nearest' or "
+        "several requests"
+    )
+
+
+def test_only_what_is_asked_for_makes_a_request_long_or_cuts_it(core: Core) -> None:
+    score = operation_of(core.find("gauss", None, "score"), "score")
+    rows = np.zeros((5000, 4))
+    for settings, is_long, size in (
+        ({"explain": "false", "nearest": "false"}, False, 4096),
+        ({"by": "log_prob"}, False, 4096),
+        ({"explain": "true"}, True, 1024),
+        ({"explain": "gradient"}, True, 1024),
+        ({"nearest": "true"}, True, 4096 // RUNS),
+        ({"nearest": True, "explain": True}, True, 4096 // RUNS),
+    ):
+        assert score.takes_long(settings) is is_long
+        pieces = [len(part.given()) for part in _pieces(score, Call(rows, None, settings))]
+        assert (pieces[0], sum(pieces)) == (size, 5000), settings
+
+
+@pytest.mark.parametrize(("rows", "is_elsewhere"), [(30, False), (1400, True)])
+def test_steps_of_many_numbers_leave_the_event_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int, is_elsewhere: bool
+) -> None:
+    """However few rows these are."""
+    write_gaussian(tmp_path)
+    core = Core(ServiceConfig(bundles=tmp_path, provider="cpu"))
+    core.load()
+    served, threads = core.find("gauss", None, "score"), set[int]()
+    for name in ("_rows", "_next"):
+        made = getattr(explainer, name)
+
+        def seen(*given: Any, made: Any = made) -> Any:
+            threads.add(threading.get_ident())
+            return made(*given)
+
+        monkeypatch.setattr(explainer, name, seen)
+    served.explainer._width = 12  # type: ignore[union-attr]
+    settings = {"explain": True, "nearest": True}
+    asyncio.run(operation_of(served, "score").ask(served, Call(strange(rows), None, settings)))
+    assert threads
+    assert (threading.get_ident() not in threads) is is_elsewhere
 
 
 def test_lines_are_made_of_pieces_that_fit(root: Path) -> None:

@@ -30,7 +30,9 @@ from service.http.gone import unless_gone
 from service.http.reading import names
 from service.http.tables.columns import STATUS, Layout, flat
 from service.json_lines import objects
+from service.nearest import RUNS
 from service.operations.call import Answer, Call
+from service.operations.reasons import asked_for
 from service.operations.spec import Operation
 from service.served_kinds import AnyServed
 
@@ -144,12 +146,17 @@ def _pieces(operation: Operation, call: Call) -> Iterator[Call]:
         return
     rows, context = call.rows, call.context
     is_shared = context is None or len(context) != len(rows)
-    # An explanation runs a row once for each of its features.
-    size = max(1, PIECE_ROWS // rows.shape[1]) if call.settings.get("explain") else PIECE_ROWS
+    size = max(1, PIECE_ROWS // _runs(call, rows.shape[1]))
     for start in range(0, max(len(rows), 1), size):
         part = slice(start, start + size)
         given = context if context is None or is_shared else context[part]
         yield call._replace(rows=rows[part], context=given)
+
+
+def _runs(call: Call, features: int) -> int:
+    """How often a row may be run: an explanation runs it once for each of its features."""
+    asked = asked_for(call.settings)
+    return max(features if "explain" in asked else 1, RUNS if "nearest" in asked else 1)
 
 
 def _parts(answer: Answer) -> Iterator[Answer]:
