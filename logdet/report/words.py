@@ -39,8 +39,10 @@ def _expected(found: Found) -> str:
     decision, known = found.decision, int((~np.isnan(found.decision.p_value)).sum())
     anomalies = int(decision.is_anomaly.sum())
     if decision.fdr is not None:
-        false = decision.fdr * anomalies
-        return f"Of these at most {false:,.0f} are expected to be false alarms."
+        false = f"at most {decision.fdr * anomalies:,.0f}"
+        if found.drift.is_drift:  # then nothing is promised
+            return f"Were the others like the calibration rows, {false} would be false alarms."
+        return f"Of these {false} are expected to be false alarms."
     alpha = decision.alpha or 0.0
     low, high = alarms(found.calibration, alpha, known)
     than = "which is what chance gives" if anomalies <= high else "so most are more than chance"
