@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 import exported
 from exported.manifest import Feature
-from service.drift.difference import Difference, tests
+from service.drift.difference import Difference, number_of_tests
 from service.drift.windows import BLOCK_ROWS, LOOKS
 from service.model import Model
 from service.results import Evaluated
@@ -93,7 +93,7 @@ def test_at_a_high_rate_false_alarms_are_as_many_as_are_allowed_and_some(
         show(sketch, drawn(shuttle.seen, BLOCK_ROWS, rng))
         found |= {look[1] for look in sketch.looks if look is not None}
     p_values = np.array([[d.shift_p, d.distance_p, *d.latents_p.ravel()] for d in found])
-    assert p_values.shape == (LOOKS // 10, tests(9))
+    assert p_values.shape == (LOOKS // 10, number_of_tests(9))
     hits = int((p_values <= sketch.level.p_value).sum())
     assert 0 < hits <= sketch.level.p_value * p_values.size
     assert 0 < sketch.alarms <= sketch.level.rate * rows / MILLION

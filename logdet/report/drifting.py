@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from service.drift.difference import Difference, tests
+from service.drift.difference import Difference, number_of_tests
 from service.drift.sketch import Level
 from service.drift.sums import Ordinary, Sums
 from service.drift.windows import BLOCK_ROWS, LENGTHS, Windows
@@ -52,7 +52,7 @@ class Drift:
 
     def corrected(self, p_value: float) -> float:
         """For all tests of all rows at once."""
-        return min(1.0, p_value * tests(self.found.latents.shape[1]))
+        return min(1.0, p_value * number_of_tests(self.found.latents.shape[1]))
 
 
 class Trail:

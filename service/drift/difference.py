@@ -82,7 +82,7 @@ class Difference:
         return float(min(self.shift_p, self.distance_p, self.latents_p.min(initial=1.0)))
 
 
-def tests(latents: int) -> int:
+def number_of_tests(latents: int) -> int:
     """How many p-values a look has."""
     return 2 + 2 * latents
 

@@ -19,7 +19,7 @@ from typing import Self
 import numpy as np
 
 from exported.origin import moment, now
-from service.drift.difference import Difference, tests
+from service.drift.difference import Difference, number_of_tests
 from service.drift.sums import Ordinary, Sums
 from service.drift.windows import BLOCK_ROWS, LENGTHS, LOOKS, Windows
 from service.results import Codes, Floats
@@ -49,7 +49,7 @@ class Level:
     @classmethod
     def of(cls, rate: float, latents: int) -> Self:
         """Of a model with so many latents."""
-        return cls(rate, 2 * LOOKS * tests(latents))
+        return cls(rate, 2 * LOOKS * number_of_tests(latents))
 
     @property
     def p_value(self) -> float:
