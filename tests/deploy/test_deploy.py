@@ -178,11 +178,11 @@ def test_prometheus_scrapes_the_service_once(compose: Any) -> None:
 
 
 def test_prometheus_finds_its_rules_where_the_compose_file_puts_them(compose: Any) -> None:
-    (name,) = read_yaml(DEPLOY / "prometheus.yml")["rule_files"]
-    assert (
-        f"./deploy/{name}:/etc/prometheus/{name}:ro"
-        in compose["services"]["prometheus"]["volumes"]
-    )
+    names = read_yaml(DEPLOY / "prometheus.yml")["rule_files"]
+    assert sorted(names) == ["alerts.yml", "recording.yml"]
+    for name in names:
+        mount = f"./deploy/{name}:/etc/prometheus/{name}:ro"
+        assert mount in compose["services"]["prometheus"]["volumes"]
 
 
 def rules(series: str) -> list[Any]:
