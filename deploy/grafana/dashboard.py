@@ -1,4 +1,4 @@
-"""The dashboard of the service: ``python deploy/grafana/dashboard.py`` writes its JSON.
+"""The dashboard of the service: ``make dashboard`` writes its JSON.
 
 Panels are in the files beside this one. Nothing of Grafana is needed.
 """
@@ -6,13 +6,12 @@ Panels are in the files beside this one. Nothing of Grafana is needed.
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
-from of_replicas import MACHINE, VERSIONS
-from of_requests import AT_A_GLANCE, LATENCY, RUNS, TRAFFIC
-from of_rows import DENSITY, TRUST
-from panels import DATASOURCE, Json, placed
+from deploy.grafana.of_replicas import MACHINE, VERSIONS
+from deploy.grafana.of_requests import AT_A_GLANCE, LATENCY, RUNS, TRAFFIC
+from deploy.grafana.of_rows import COMPARED, DENSITY, TRUST
+from deploy.grafana.panels import DATASOURCE, Json, placed
 
 OUT = Path(__file__).with_name("dashboards") / "logdet.json"
 UID = "logdet"
@@ -24,6 +23,7 @@ ROWS = {
     "Density": DENSITY,
     "Can answers be trusted": TRUST,
     "Versions": VERSIONS,
+    "Champion and challenger (where there is one)": COMPARED,
     "Replicas": MACHINE,
 }
 
@@ -78,6 +78,10 @@ def dashboard() -> Json:
     }
 
 
+def text() -> str:
+    """The dashboard as a file."""
+    return json.dumps(dashboard(), indent=1, sort_keys=True) + "\n"
+
+
 if __name__ == "__main__":
-    out = Path(sys.argv[1]) if sys.argv[1:] else OUT
-    out.write_text(json.dumps(dashboard(), indent=1, sort_keys=True) + "\n")
+    OUT.write_text(text())

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from asked import J, M, R
-from panels import Panel, Query, lines, table
+from deploy.grafana.asked import J, M, R
+from deploy.grafana.panels import Panel, Query, lines, table
 
 VERSIONS = (
     Panel(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from asked import J, M, R, quantile, share
-from panels import Panel, Query, heatmap, lines, number
+from deploy.grafana.asked import J, M, R, quantile, share
+from deploy.grafana.panels import Panel, Query, heatmap, lines, number
 
 AT_A_GLANCE = (
     Panel(

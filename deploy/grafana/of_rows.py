@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from asked import M, R, share
-from panels import Panel, Query, bars, dashed, heatmap, lines
+from deploy.grafana.asked import M, R, share
+from deploy.grafana.panels import Panel, Query, bars, dashed, heatmap, lines
 
 SCORES = '__name__=~"logdet_(log_prob|score)_bucket"'
+# Comparisons have the versions of both.
+C = 'job="$job",model=~"$model"'
 DENSITY = (
     Panel(
         "Scores over time",
@@ -131,6 +133,47 @@ TRUST = (
             Query(
                 f"sum by (result) (increase(logdet_self_checks_total{{{M}}}[1h]))",
                 "{{result}}",
+            ),
+        ),
+        lines("short"),
+    ),
+)
+COMPARED = (
+    Panel(
+        "Disagreement with the challenger",
+        "Of the rows that both decided about in an hour, those of which one says anomaly and the "
+        "other does not.",
+        (
+            Query(
+                "sum by (model, champion, challenger) "
+                f'(increase(logdet_compared_rows_total{{{C},outcome=~"champion_only|challenger_only"}}[1h]))'
+                " / sum by (model, champion, challenger) "
+                f'(increase(logdet_compared_rows_total{{{C},outcome!="unanswered"}}[1h]))',
+                "{{model}} {{champion}}:{{challenger}}",
+            ),
+        ),
+        lines("percentunit"),
+    ),
+    Panel(
+        "p-values apart",
+        "How far those of champion and challenger are from each other.",
+        (
+            Query(
+                f"sum by (le) (increase(logdet_compared_p_value_difference_bucket{{{C}}}[{R}]))",
+                "{{le}}",
+                "heatmap",
+            ),
+        ),
+        heatmap("short"),
+    ),
+    Panel(
+        "Gain of the challenger",
+        "Mean of its log-density less the champion's since the start, nats: above 0, it finds "
+        "the rows of now likelier.",
+        (
+            Query(
+                f"avg by (model, champion, challenger) (logdet_compared_log_prob_gain{{{C}}})",
+                "{{model}} {{champion}}:{{challenger}}",
             ),
         ),
         lines("short"),

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from deploy.grafana import dashboard
 from tests.prometheus import DEPLOY
 
 # A name, and the matchers of its labels where it has some.
@@ -60,7 +61,7 @@ def of_rules() -> list[str]:
 
 def panels() -> list[Any]:
     """Panels of the dashboard, but for titles of rows."""
-    document = json.loads((DEPLOY / "grafana" / "dashboards" / "logdet.json").read_text())
+    document = json.loads(dashboard.OUT.read_text())
     return [panel for panel in document["panels"] if panel["type"] != "row"]
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -14,6 +16,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.scrape import Scrape
@@ -25,9 +28,16 @@ from tests.prometheus import Prometheus, needed, scraping
 from tests.variants import write_referenced
 
 pytestmark = pytest.mark.serve
+RUNBOOK = (expressions.DEPLOY.parent / "docs" / "operations.md").read_text()
+EVERY = [*expressions.of_rules(), *expressions.of_dashboard()]
 # Only several replicas have the one, only a fault the other: seen elsewhere in this file.
 SELDOM = {"logdet_scrape_incomplete", "logdet_bundle_refused"}
-SETTINGS = {"LOGDET_SELF_CHECK_EVERY": "1", "LOGDET_SESSIONS": "1", "LOGDET_FOLLOW_S": "0.5"}
+SETTINGS = {
+    "LOGDET_SELF_CHECK_EVERY": "1",
+    "LOGDET_SESSIONS": "1",
+    "LOGDET_FOLLOW_S": "0.5",
+    "LOGDET_SERVE": "gauss=1:2",
+}
 # As a processor that computes wrongly: no answer is within its bound.
 WRONG = "import service.selfcheck_bounds as b\nb.ROOM = b.LEAST_ROUND_TRIP = 0.0\n" + EMBEDDED
 
@@ -80,80 +90,99 @@ def traffic(url: str) -> Iterator[Traffic]:
 
 
 def write_some(root: Path) -> Path:
-    """A flow, one whose answers are held against float64, and a VAE."""
+    """A flow and its challenger, one that is held against float64, and a VAE."""
     write_gaussian(root)
+    write_gaussian(root, version=2)
     write_referenced(root)
     write_vae(root)
     return root
 
 
 @pytest.fixture(scope="module")
-def healthy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Prometheus]]:
-    """A service under ordinary traffic, and a Prometheus that has watched it for some time."""
-    needed("prometheus")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where a service is that has had ordinary traffic for some time, and still has."""
     bundles = write_some(tmp_path_factory.mktemp("bundles"))
-    folder = tmp_path_factory.mktemp("prometheus")
-    with (
-        running_as(EMBEDDED, bundles, SETTINGS) as running,
-        traffic(running.url),
-        scraping(running.url, folder) as prometheus,
-    ):
-        prometheus.wait(
-            lambda: bool(prometheus.value('logdet_drift_score_shift{window="10000"}')),
-            "there were ten thousand rows",
-        )
+    with running_as(EMBEDDED, bundles, SETTINGS) as running, traffic(running.url):
+        for _ in range(600):
+            if 'window="10000"' in httpx.get(f"{running.url}/metrics").text:
+                break
+            time.sleep(0.1)
+        yield running.url
+
+
+@pytest.fixture(scope="module")
+def healthy(service: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    """A Prometheus that has watched it."""
+    with scraping(service, tmp_path_factory.mktemp("prometheus")) as prometheus:
         prometheus.wait(
             lambda: all(prometheus.value(name) for name in expressions.recorded()),
             "all recording rules gave something",
         )
-        yield running.url, prometheus
+        yield prometheus
 
 
-def families(url: str) -> dict[str, str]:
-    """Names of all series that the service may have, and of which kind they are."""
+@pytest.fixture(scope="module")
+def page(service: str) -> list[Metric]:
+    """All series that there may be: of the service, and of a page of several replicas."""
 
     async def nobody() -> list[str]:
         return []
 
-    page = httpx.get(f"{url}/metrics").text + asyncio.run(Scrape(str, nobody).page())
-    found = {}
-    for family in text_string_to_metric_families(page):
-        total = "_total" if family.type == "counter" else ""
-        found[family.name + total] = family.type
-        if family.type == "histogram":
-            found |= {f"{family.name}_{part}": "histogram" for part in ("bucket", "count", "sum")}
-    return found
+    text = httpx.get(f"{service}/metrics").text + asyncio.run(Scrape(str, nobody).page())
+    return list(text_string_to_metric_families(text))
 
 
-def test_all_that_rules_and_panels_ask_for_is_there(healthy: tuple[str, Prometheus]) -> None:
-    url, prometheus = healthy
-    known = families(url).keys() | expressions.recorded()
-    asked = {
-        selector
-        for expr in [*expressions.of_rules(), *expressions.of_dashboard()]
-        for selector in expressions.selectors(expr)
-    }
+def test_all_that_rules_and_panels_ask_for_is_there(page: list[Metric]) -> None:
+    samples = [(s.name, s.labels.items()) for family in page for s in family.samples]
+    known = {family.name for family in page}
+    asked = {selector for expr in EVERY for selector in expressions.selectors(expr)}
     assert len(asked) > 60
-    for selector in sorted(asked, key=str):
-        assert selector.name in known, selector
-        if selector.name not in SELDOM:
-            assert prometheus.value(str(selector)), f"there is no series {selector}"
+    for selector in asked:
+        if selector.name in SELDOM:
+            assert selector.name in known, selector
+        elif ":" not in selector.name:  # made by a recording rule
+            wanted = set(selector.labels)
+            assert any(name == selector.name and wanted <= labels for name, labels in samples), (
+                f"there is no series {selector}"
+            )
 
 
-def test_labels_that_rules_and_panels_add_up_by_are_there(
-    healthy: tuple[str, Prometheus],
-) -> None:
-    _, prometheus = healthy
-    labels = set(prometheus.get("labels"))
-    for expr in [*expressions.of_rules(), *expressions.of_dashboard()]:
-        assert expressions.grouped(expr) <= labels, expr
+def test_labels_that_rules_and_panels_add_up_by_are_there(page: list[Metric]) -> None:
+    labels = {label for family in page for sample in family.samples for label in sample.labels}
+    for expr in EVERY:
+        assert expressions.grouped(expr) <= {*labels, "job"}, expr
+
+
+def test_the_runbook_says_what_each_metric_is(page: list[Metric]) -> None:
+    told = {row.split("`")[1]: row for row in RUNBOOK.splitlines() if row.startswith("| `logdet_")}
+    made = {name(family): row(family) for family in page}
+    assert told.keys() == made.keys()
+    for which, expected in made.items():
+        told_of = told[which]
+        if "| ? |" in expected:  # no series, so no labels to compare
+            told_of = re.sub(r"\| [\w, ]* \|(?=[^|]*\|$)", "| ? |", told_of)
+        assert told_of == expected
+
+
+def name(family: Metric) -> str:
+    """As queries name it."""
+    return family.name + ("_total" if family.type == "counter" else "")
+
+
+def row(family: Metric) -> str:
+    """Of the runbook's table: name, kind, labels beside the replica, meaning."""
+    labels = [
+        label for s in family.samples for label in s.labels if label not in ("replica", "le")
+    ]
+    by = ", ".join(dict.fromkeys(sorted(labels))) if family.samples else "?"
+    text = family.documentation.replace("|", "\\|")
+    return f"| `{name(family)}` | {family.type} | {by} | {text} |"
 
 
 @pytest.mark.parametrize("panel", expressions.panels(), ids=lambda panel: panel["title"])
-def test_no_panel_is_empty(healthy: tuple[str, Prometheus], panel: Any) -> None:
-    _, prometheus = healthy
+def test_no_panel_is_empty(healthy: Prometheus, panel: Any) -> None:
     for target in panel["targets"]:
-        found = prometheus.value(expressions.filled(target["expr"]))
+        found = healthy.value(expressions.filled(target["expr"]))
         assert found, target["expr"]
         values = [float(series["value"][1]) for series in found]
         assert not all(np.isnan(values)), target["expr"]
@@ -162,20 +191,19 @@ def test_no_panel_is_empty(healthy: tuple[str, Prometheus], panel: Any) -> None:
             assert any(label in series["metric"] for series in found), label
 
 
-def test_all_rules_can_be_computed_and_nothing_fires(healthy: tuple[str, Prometheus]) -> None:
-    _, prometheus = healthy
-    groups = prometheus.get("rules")["groups"]
+def test_all_rules_can_be_computed_and_nothing_fires(healthy: Prometheus) -> None:
+    groups = healthy.get("rules")["groups"]
     rules = [rule for group in groups for rule in group["rules"]]
     assert len(rules) == len(expressions.of_rules())
-    prometheus.wait(
+    healthy.wait(
         lambda: all(
             rule["health"] == "ok"
-            for group in prometheus.get("rules")["groups"]
+            for group in healthy.get("rules")["groups"]
             for rule in group["rules"]
         ),
         "all rules were computed",
     )
-    prometheus.wait(prometheus.is_quiet, "nothing fires")
+    healthy.wait(healthy.is_quiet, "nothing fires")
 
 
 def overload(sending: Traffic) -> None:
@@ -196,7 +224,7 @@ def test_each_fault_has_its_alert(tmp_path: Path) -> None:
     settings = SETTINGS | {"LOGDET_QUEUE_ROWS": "50"}
     with scraping_service(WRONG, bundles, settings, tmp_path) as (prometheus, sending, end):
         awaited(prometheus, {"LogdetManyAnswersBeyondBound", "LogdetAnswersBeyondBound"})
-        write_gaussian(bundles, "gauss", 2, golden_offset=1.0)
+        write_gaussian(bundles, "gauss", 3, golden_offset=1.0)
         awaited(prometheus, {"LogdetBundleRefused"})
         overload(sending)
         awaited(prometheus, {"LogdetSheds", "LogdetErrorBudgetBurnsFast"})
