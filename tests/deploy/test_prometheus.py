@@ -191,6 +191,17 @@ def test_no_panel_is_empty(healthy: Prometheus, panel: Any) -> None:
             assert any(label in series["metric"] for series in found), label
 
 
+def test_queries_of_the_runbook_are_answered(healthy: Prometheus) -> None:
+    text = re.sub(r"^```.*?^```", "", RUNBOOK, flags=re.MULTILINE | re.DOTALL)
+    spans = re.findall(r"`([^`]+)`", text[: text.index("## Every metric")])
+    queries = [
+        span for span in spans if re.search(r"logdet[_:]\w+.*[]})]|logdet:", span, re.DOTALL)
+    ]
+    assert len(queries) >= 8
+    for query in queries:
+        assert healthy.value(query) or "bundle_refused" in query or "500" in query, query
+
+
 def test_all_rules_can_be_computed_and_nothing_fires(healthy: Prometheus) -> None:
     groups = healthy.get("rules")["groups"]
     rules = [rule for group in groups for rule in group["rules"]]
