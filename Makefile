@@ -15,7 +15,7 @@ STAMP := $(VENV)/.setup-done
 .PHONY: help setup check audit sbom format test test-serve test-contract test-slow test-faults soak \
 	serve serve-ray bundle compare toy-table density-table tails-table trim-table why-table graph-table \
 	inference-table bound-table outlier-table anomaly-table bench bench-bundle bench-peers bench-graphs \
-	bench-batch bench-gpu h2load clean
+	bench-batch bench-gpu h2load dashboard clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,7 @@ check: setup ## Format, lint, types, import rules, risky calls
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy -p deploy.grafana
 	$(BIN)/lint-imports
 	$(BIN)/python -m service.grpc.generate --check
 	$(BIN)/python -m bandit -q -c pyproject.toml -r exported service logdet training
@@ -119,6 +120,9 @@ anomaly-table: setup ## Labelled anomalies beside other detectors: make anomaly-
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[tables]' || echo "without PyOD"
 	OMP_NUM_THREADS=1 $(BIN)/python -m training.tables.anomalies --data $(DATA) --out docs/tables
 	OMP_NUM_THREADS=1 $(BIN)/python -m training.tables.anomalies --data $(DATA) --out docs/tables --choices
+
+dashboard: setup ## Grafana's dashboard from deploy/grafana, into deploy/grafana/dashboards
+	$(BIN)/python -m deploy.grafana.dashboard
 
 # The flow that is put under load. Made again where the code that makes graphs has changed.
 BENCH := build/bench

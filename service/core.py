@@ -41,7 +41,7 @@ class Core:
         self.metrics = Metrics(replica)
         self.door = Door.of(config, self.metrics)
         self.catalogue = Catalogue()
-        self.metrics.registry.register(Standing(replica, lambda: self.catalogue.routes))
+        self.metrics.registry.register(Standing(replica, lambda: self.catalogue))
         self.metrics.registry.register(DriftMetrics(replica, self._sketches))
         self.work = Work(config, self.metrics)
         self._served: dict[tuple[str, int], AnyServed] = {}
@@ -98,7 +98,7 @@ class Core:
                 self.metrics.unloaded(model.manifest)
         self._served = {
             (m.manifest.name, m.manifest.version): before.get(id(m))
-            or serve(m, self.metrics.model(m.manifest), self.work)
+            or serve(m, self.metrics.model(m.manifest, m.calibration), self.work)
             for m in catalogue.all()
         }
         self._by_default = {

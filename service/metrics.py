@@ -15,11 +15,14 @@ from typing import NamedTuple
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
+from exported.calibration import Calibration
 from exported.manifest import Manifest
 from service.comparisons import Comparisons
-from service.histogram import ScoreHistogram
+from service.errors import ErrorKind
+from service.histogram import ScoreHistograms
 from service.instruments import Spread, Spreads, Value, Values
 from service.model_metrics import LaneMetrics, ModelMetrics
+from service.process_metrics import ProcessMetrics
 from service.results import STATUSES
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -44,11 +47,7 @@ _ROWS = tuple(4**k for k in range(10))
 _MODEL = ("model", "version")
 # Of HTTP and gRPC.
 SUCCESS = frozenset({"200", "OK"})
-# The histograms of scores, by what a manifest calls its own.
-_SCORES = {
-    "log_prob": "Log-densities of rows, nats.",
-    "score": "Scores of rows: importance bounds of VAEs, nats; negative errors of autoencoders.",
-}
+LOADS = ("ok", "refused")
 # A gauge beside every counter that says when it began: as many series again, of no use here.
 _CREATED = re.compile(r"^(# \w+ )?logdet_\w+_created[ {].*\n", re.MULTILINE)
 
@@ -75,11 +74,9 @@ class Metrics:
         self._define_requests()
         self._define_runs()
         self._define_models()
-        self._scores = {
-            name: ScoreHistogram(f"logdet_{name}", text, replica) for name, text in _SCORES.items()
-        }
+        self._scores = ScoreHistograms(replica)
         self.comparisons = Comparisons(replica)
-        for collector in (*self._scores.values(), self.comparisons):
+        for collector in (self._scores, self.comparisons, ProcessMetrics(replica)):
             self.registry.register(collector)
 
     def request(self, what: tuple[str, str, str, str], code: str, seconds: float) -> None:
@@ -106,23 +103,23 @@ class Metrics:
         self._asked.labels(self.replica, name, outcome).inc()
 
     def loaded(self, seconds: float, result: str) -> None:
-        """Count an attempt to load a bundle; ``result`` is ``ok`` or ``refused``."""
+        """Count an attempt to load a bundle; ``result`` is one of :data:`LOADS`."""
         self._load_seconds.observe(seconds)
         self._loads.labels(self.replica, result).inc()
 
-    def model(self, manifest: Manifest) -> ModelMetrics:
-        """The series of one model, made once when it is loaded."""
+    def model(self, manifest: Manifest, calibration: Calibration) -> ModelMetrics:
+        """The series of one model and its calibration, made once when it is loaded."""
         key = (self.replica, manifest.name, str(manifest.version))
         self._model_info.labels(*key, *_described(manifest)).set(1)
         self._model_ready.labels(*key).set(1)
-        scores = self._scores[manifest.SCORES]
-        scores.add(key[1:], manifest.calibration.quantiles.values())
+        quantiles = manifest.calibration.quantiles
+        self._scores.add(key[1:], manifest.SCORES, quantiles, calibration)
         return ModelMetrics(
             rows={m: self._rows.labels(*key, m) for m in manifest.operations},
             statuses=tuple(self._row_status.labels(*key, s) for s in STATUSES),
             lane=lambda method: self._lane((*key, method)),
             samples=self._samples.labels(*key),
-            scores=scores,
+            scores=self._scores,
             key=key[1:],
         )
 
@@ -179,21 +176,15 @@ class Metrics:
         )
         self._answered: dict[tuple[tuple[str, str, str, str], str], _Answers] = {}
         self._rejected = self._counter("rejected", "Refused requests by error kind.", "reason")
+        # All from the start, like those of loads: a series that appears at one has not increased.
+        for kind in ErrorKind:
+            self._rejected.labels(self.replica, kind)
         self._asked = self._counter(
             "token_requests", "Requests by the name of their token.", "token", "outcome"
         )
         self.cancelled = self._counter(
             "cancelled", "Requests given up: the client went away, or its time was over."
         ).labels(self.replica)
-        self.inflight = self._gauge(
-            "inflight_requests", "Operations begun and not answered."
-        ).labels(self.replica)
-        self.intake_bytes = self._gauge(
-            "intake_bytes", "Bodies of requests that are being read and answered."
-        ).labels(self.replica)
-        self.queue_rows = self._gauge("queue_rows", "Rows admitted and not answered.").labels(
-            self.replica
-        )
 
     def _define_runs(self) -> None:
         counter = CounterMetricFamily
@@ -220,6 +211,8 @@ class Metrics:
             "model_load_duration_seconds", "Reading, verifying and warming a bundle.", _SECONDS
         ).labels(self.replica)
         self._loads = self._counter("model_loads", "Attempts to load a bundle.", "result")
+        for result in LOADS:
+            self._loads.labels(self.replica, result)
         self._model_ready = self._gauge("model_ready", "1 while the model serves.", *_MODEL)
         self._model_info = self._gauge(
             "model_info", "What serves.", *_MODEL, "family", "density", "features", "sha256"

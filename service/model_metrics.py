@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from prometheus_client import Counter
 
-from service.histogram import ScoreHistogram
+from service.histogram import ScoreHistograms
 from service.instruments import Spread, Value
 from service.results import OK, STATUSES, Codes, Floats
 from service.status import all_ok
@@ -47,7 +47,7 @@ class ModelMetrics:
     statuses: tuple[Value, ...]
     lane: Callable[[str], LaneMetrics]
     samples: Counter
-    scores: ScoreHistogram
+    scores: ScoreHistograms
     key: tuple[str, ...]
 
     def answered(self, method: str, status: np.ndarray) -> None:

@@ -1,14 +1,14 @@
-"""Which versions answer, and whether they are those that are wanted, as metrics."""
+"""Which versions answer, which do not serve, and whether that is what is wanted, as metrics."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from service.route import Route
+from service.catalogue import Catalogue
 
 
 class Standing(Collector):
@@ -16,11 +16,11 @@ class Standing(Collector):
 
     Args:
         replica: Value of the label ``replica``.
-        routes: Gives the routes of now, by name.
+        catalogue: Gives that of now.
     """
 
-    def __init__(self, replica: str, routes: Callable[[], Mapping[str, Route]]) -> None:
-        self._replica, self._routes = replica, routes
+    def __init__(self, replica: str, catalogue: Callable[[], Catalogue]) -> None:
+        self._replica, self._catalogue = replica, catalogue
 
     def collect(self) -> Iterable[Metric]:
         """See prometheus_client."""
@@ -34,9 +34,17 @@ class Standing(Collector):
             "1 while what serves is not what is wanted.",
             labels=("replica", "model"),
         )
-        for name, route in self._routes().items():
+        refused = GaugeMetricFamily(
+            "logdet_bundle_refused",
+            "1 while a version that is there was refused when it was loaded.",
+            labels=("replica", "model", "version"),
+        )
+        catalogue = self._catalogue()
+        for name, route in catalogue.routes.items():
             version.add_metric((self._replica, name, "default"), route.version)
             if route.challenger is not None:
                 version.add_metric((self._replica, name, "challenger"), route.challenger)
             unmet.add_metric((self._replica, name), bool(route.problem))
-        return version, unmet
+        for name, number in catalogue.refused:
+            refused.add_metric((self._replica, name, str(number)), 1)
+        return version, unmet, refused

@@ -15,6 +15,7 @@ from service.intake import Intake
 from service.jobs import Arrays, Take
 from service.lanes import Lane
 from service.metrics import Metrics
+from service.room import Filled, Room
 from service.rows import check_count
 
 
@@ -56,9 +57,25 @@ class Work:
         self.checker = Checker(config.self_check_every, metrics)
         self._inflight = InFlight()
         self.intake = Intake(config.intake_bytes)
-        metrics.intake_bytes.set_function(lambda: float(self.intake.used_bytes))
-        metrics.queue_rows.set_function(lambda: float(self._batcher.rows))
-        metrics.inflight.set_function(lambda: float(self._inflight.count))
+        metrics.registry.register(Room(metrics.replica, self._room()))
+
+    def _room(self) -> dict[tuple[str, str], Filled]:
+        batcher, config = self._batcher, self.config
+        bodies = "Bodies of requests that are being read and answered."
+        return {
+            ("inflight", "requests"): Filled(
+                "Operations begun and not answered.", lambda: self._inflight.count
+            ),
+            ("intake", "bytes"): Filled(
+                bodies, lambda: self.intake.used_bytes, config.intake_bytes
+            ),
+            ("queue", "rows"): Filled(
+                "Rows admitted and not answered.", lambda: batcher.rows, config.queue_rows
+            ),
+            ("queue", "bytes"): Filled(
+                "Memory of those rows.", lambda: batcher.bytes, config.queue_bytes
+            ),
+        }
 
     def check_count(self, count: int, model: str, operation: str) -> None:
         """Refuse more rows than one request may have.

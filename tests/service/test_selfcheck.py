@@ -84,7 +84,7 @@ def perturbed(model: Model, graph: str, output: str, by: float) -> Model:
 def serve(core: Core, model: Model) -> ServedFlow:
     """A model in the place of the one of its name."""
     manifest = model.manifest
-    served = ServedFlow(model, core.metrics.model(manifest), core.work)
+    served = ServedFlow(model, core.metrics.model(manifest, model.calibration), core.work)
     core._served[manifest.name, manifest.version] = served
     return served
 
