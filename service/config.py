@@ -82,6 +82,8 @@ class ServiceConfig(BaseModel):
             arrived.
         drain_timeout_s: Seconds that a stop waits for requests in flight.
         self_check_every: Ordinary rows for one whose answer is checked afterwards; 0 checks none.
+        tracing: Whether spans of requests are sent to a collector, as the variables ``OTEL_*``
+            of OpenTelemetry say.
         drift_alarm_rate: False alarms of drift to be expected in a million rows of a model; 0 does
             not look for drift.
     """
@@ -113,6 +115,7 @@ class ServiceConfig(BaseModel):
     request_timeout_s: float = Field(default=30.0, gt=0, allow_inf_nan=False)
     drain_timeout_s: float = Field(default=30.0, gt=0, allow_inf_nan=False)
     self_check_every: int = Field(default=1000, ge=0)
+    tracing: bool = False
     drift_alarm_rate: float = Field(default=0.01, ge=0, le=1)
 
     @classmethod

@@ -87,8 +87,10 @@ class Density:
         return answered
 
     async def __del__(self) -> None:
-        """Finish calls of gRPC, of which Serve knows nothing, before it ends this replica."""
+        """Finish what Serve knows nothing of before it ends this replica: gRPC, and traces."""
         await self._stop_grpc()
+        if self._core.tracing is not None:
+            await self._core.tracing.close()
 
     async def _stop_grpc(self) -> None:
         if self._grpc is not None:
