@@ -104,6 +104,11 @@ class Batcher:
             self.bytes -= cost
             self._backlog_s -= rows * row_seconds
 
+    @property
+    def wait_s(self) -> float:
+        """Seconds that what is admitted will take, as far as that is known."""
+        return self._backlog_s / self._workers
+
     def close(self) -> None:
         """End the worker threads once their runs are done."""
         self._open.close()

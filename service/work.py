@@ -97,6 +97,11 @@ class Work:
             self._cancelled.inc()
             raise
 
+    @property
+    def wait_s(self) -> float:
+        """See :attr:`Batcher.wait_s`."""
+        return self._batcher.wait_s
+
     def in_flight(self) -> InFlight:
         """While an operation is at work; a stop waits for it."""
         return self._inflight
