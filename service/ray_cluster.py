@@ -44,6 +44,8 @@ def run(config: ServiceConfig, replicas: int, num_gpus: float) -> None:
         _require_gpus(most * num_gpus)
         _deploy(config, replicas, num_gpus)
         asyncio.run(_attend(config))
+        # What Serve does in the background of this process goes on while Ray ends, and complains.
+        logging.getLogger("ray.serve").setLevel(logging.CRITICAL)
 
 
 def _notes(config: ServiceConfig) -> list[str]:
