@@ -23,7 +23,14 @@ from tests.processes import family_of, named
 
 HEAD_PORT = 6379
 ADDRESS = f"127.0.0.1:{HEAD_PORT}"
-PORT, AGENT_PORT, METRICS_PORT, STATISTICS_PORT = 8000, 52365, 9101, 8404
+PORT, METRICS_PORT, STATISTICS_PORT = 8000, 9101, 8404
+# A node whose agents choose a port themselves dies where they take over 15 s to tell it.
+OWN_PORTS = {
+    "dashboard-agent-listen-port": 52365,
+    "dashboard-agent-grpc-port": 52465,
+    "runtime-env-agent-port": 52565,
+    "metrics-export-port": 52665,
+}
 WORKERS = (1, 2)
 READY_S = 180.0
 REPLICA = "ServeReplica"
@@ -69,7 +76,7 @@ class Cluster:
             own = ["--head", f"--port={HEAD_PORT}", "--num-cpus=0", "--include-dashboard=false"]
             own += [f"--temp-dir={self.folder}"]
         common = ["--node-ip-address=127.0.0.1", f"--object-store-memory={128 * 2**20}"]
-        common += [f"--dashboard-agent-listen-port={AGENT_PORT + number}"]
+        common += [f"--{name}={port + number}" for name, port in OWN_PORTS.items()]
         self.nodes[number] = subprocess.Popen(
             [*ray, *own, *common],
             cwd=ROOT,
