@@ -97,6 +97,9 @@ class Cluster:
             except ProcessLookupError:
                 continue
         node.wait()
+        if number == 0:
+            # Elsewhere a new head has a disk of its own, which does not say that there is one.
+            (self.folder / "ray_current_cluster").unlink(missing_ok=True)
         return at
 
     def begin(self, bundles: Path) -> None:
