@@ -27,3 +27,12 @@ SUITES = (
 @pytest.mark.parametrize("suite", SUITES)
 def test_behind_haproxy_the_same_faults_cost_no_more(suite: str) -> None:
     assert "skipped" not in pytest_there("-m", "faults", suite, timeout_s=600)
+
+
+@pytest.mark.serve
+@pytest.mark.timeout(700)
+@pytest.mark.skipif(not can_be_made(), reason="needs a network of its own")
+@pytest.mark.skipif(HOST_OF_REPLICAS in os.environ, reason="is in it")
+def test_a_second_node_can_join_and_go() -> None:
+    suite = "tests/faults/test_second_node.py"
+    assert "skipped" not in pytest_there("-m", "serve", suite, timeout_s=600)
