@@ -62,7 +62,7 @@ def bound(
     def run(start: int, stop: int) -> Bounded:
         return model.bound(x[start:stop], weighing, start)
 
-    return Bounds(joined(in_chunks(len(x), run, weighing.plan.samples)), weighing)
+    return Bounds(joined(in_chunks(model, len(x), run, weighing.plan.samples)), weighing)
 
 
 def summary(bounds: Bounds, frame: Frame) -> str:

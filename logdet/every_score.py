@@ -64,7 +64,7 @@ def every_score(
         return EveryScore(scores, known.status, moments)
 
     samples = model.scoring().plan.samples if isinstance(model, VAE) else 1
-    return _joined(in_chunks(len(x), run, samples))
+    return _joined(in_chunks(model, len(x), run, samples))
 
 
 def _joined(parts: Sequence[EveryScore]) -> EveryScore:

@@ -83,7 +83,7 @@ def expect(
         kept = asked.keep(drawn.x)
         return kept.values, kept.inside, drawn.status
 
-    values, inside, status = zip(*in_chunks(rows, run), strict=True)
+    values, inside, status = zip(*in_chunks(model, rows, run), strict=True)
     arrays = (np.concatenate(values), np.concatenate(inside), np.concatenate(status))
     return Expected.of(asked, seed, *arrays)
 

@@ -162,7 +162,7 @@ class Explaining:
         def part(start: int, stop: int) -> Arrays:
             return run(ask.take(start, stop))
 
-        return tuple(map(np.concatenate, zip(*in_chunks(ask.rows, part), strict=True)))
+        return tuple(map(np.concatenate, zip(*in_chunks(self.model, ask.rows, part), strict=True)))
 
 
 def expect_flow(model: AnyModel) -> Model:

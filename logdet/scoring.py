@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from logdet.errors import UserError
-from service.config import default_sessions
 from service.kinds import AnyModel
 from service.model import Model
 from service.results import (
@@ -106,7 +105,7 @@ def score(
         return part.log_prob, part.status, None  # latents of a whole file would fill the memory
 
     samples = model.scoring().plan.samples if isinstance(model, VAE) else 1
-    scores, status, apart = zip(*in_chunks(len(x), run, samples), strict=True)
+    scores, status, apart = zip(*in_chunks(model, len(x), run, samples), strict=True)
     values = np.concatenate(scores)
     by_name = _by_name(model, [part for part in apart if part is not None])
     called, decision = model.manifest.SCORES, model.decide(values, alpha, fdr)
@@ -121,28 +120,40 @@ def _by_name(model: AnyModel, terms: Sequence[Floats]) -> dict[str, NDArray[np.f
     return dict(zip(names, np.concatenate(terms).T, strict=True))
 
 
-def in_chunks(rows: int, run: Callable[[int, int], T], samples: int = 1) -> list[T]:
+def in_chunks(
+    model: AnyModel, rows: int, run: Callable[[int, int], T], samples: int = 1
+) -> list[T]:
     """``run(start, stop)`` over all rows, in order, on as many threads as there are sessions.
 
     Args:
+        model: Whose sessions.
         rows: How many.
         run: Does some of them.
         samples: Runs of a network that each row takes; the more, the fewer rows at once.
     """
     step = max(1, min(CHUNK_ROWS, CHUNK_SAMPLES // samples))
-    pool = ThreadPoolExecutor(default_sessions())
-    with pool, _progress(rows, samples) as advance:
+    cuts = [(start, min(start + step, rows)) for start in range(0, rows, step)]
+    results = []
+    with _progress(rows, samples) as advance:
+        for result in _each(cuts, run, model.sessions):
+            results.append(result)
+            advance(step)
+    return results
+
+
+def _each(
+    cuts: Sequence[tuple[int, int]], run: Callable[[int, int], T], threads: int
+) -> Iterator[T]:
+    if threads == 1:  # another thread would only wait, and take turns with this one
+        yield from (run(start, stop) for start, stop in cuts)
+        return
+    with ThreadPoolExecutor(threads) as pool:
         try:
-            starts = range(0, rows, step)
-            futures = [pool.submit(run, s, min(s + step, rows)) for s in starts]
-            results = []
-            for future in futures:
-                results.append(future.result())
-                advance(step)
+            for future in [pool.submit(run, start, stop) for start, stop in cuts]:
+                yield future.result()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    return results
 
 
 def joined(parts: Sequence[R]) -> R:
@@ -156,9 +167,9 @@ def lowest(values: Floats, rows: int) -> list[int]:
     return [int(row) for row in order[:rows] if not np.isnan(values[row])]
 
 
-def status_names(status: NDArray[np.uint8]) -> NDArray[np.str_]:
-    """The words for status codes."""
-    return np.array(STATUSES)[status]
+def status_names(status: NDArray[np.uint8]) -> NDArray[np.object_]:
+    """The words for status codes, each of which is kept once."""
+    return np.array(STATUSES, object)[status]
 
 
 def status_counts(status: NDArray[np.uint8]) -> str:

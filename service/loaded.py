@@ -70,6 +70,11 @@ class Loaded(Generic[M]):
         return cls(manifest, first, known, rules, graphs, runtime.provider, latents)
 
     @property
+    def sessions(self) -> int:
+        """How many threads can run a graph at once."""
+        return max(graph.count for graph in self.graphs.values())
+
+    @property
     def default_alpha(self) -> float:
         """See :func:`default_alpha`."""
         return default_alpha(self.calibration)

@@ -10,7 +10,7 @@ import contextlib
 import io
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from queue import SimpleQueue
 from threading import Timer
@@ -62,11 +62,16 @@ class Sessions:
 
     Attributes:
         graph: The manifest's description.
-        idle: Sessions that nobody uses now.
+        idle: Sessions that nobody uses now, at first all of them.
+        count: How many there are.
     """
 
     graph: Graph
     idle: SimpleQueue[onnxruntime.InferenceSession]
+    count: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "count", self.idle.qsize())
 
     @cached_property
     def outputs(self) -> list[str]:

@@ -15,6 +15,9 @@ import pyarrow.parquet as parquet
 from logdet.batch.places import drafted
 
 Write = Callable[[pa.Table], None]
+# Of a column's distinct values. By its default of 1 MiB a dictionary is built for keys and
+# log-densities too, which takes longer and makes larger files of them.
+_DICTIONARY_BYTES = 65_536
 
 
 @contextmanager
@@ -43,7 +46,9 @@ def _writer(
     stream: pa.NativeFile, kind: str, schema: pa.Schema, is_stream: bool
 ) -> Iterator[Write]:
     if kind == ".parquet":
-        with parquet.ParquetWriter(stream, schema) as writer:
+        with parquet.ParquetWriter(
+            stream, schema, dictionary_pagesize_limit=_DICTIONARY_BYTES
+        ) as writer:
             yield writer.write_table
     elif kind.startswith(".csv"):
         yield _csv(stream, schema)

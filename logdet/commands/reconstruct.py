@@ -54,7 +54,9 @@ def reconstruct(
         check_output(file, output)
         loaded = open_model(bundles, model, provider, "reconstruct")
         given = read_rows(file, loaded.manifest)
-        back = joined(in_chunks(len(given.x), lambda i, j: loaded.reconstruct(given.x[i:j])))
+        back = joined(
+            in_chunks(loaded, len(given.x), lambda i, j: loaded.reconstruct(given.x[i:j]))
+        )
         if output is None:
             click.echo(_summary(back, given.frame))
         else:

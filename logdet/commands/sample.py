@@ -156,7 +156,7 @@ def _draw(model: Model | VAE, draw: Draw) -> Columns:
     manifest, rows = model.manifest, draw.rows
     if rows * (len(manifest.features + manifest.context_features) + 1) > MAX_CELLS:
         raise UserError(f"expected at most {MAX_CELLS:,} cells, got {rows:,} rows; draw fewer")
-    parts = in_chunks(rows, lambda start, stop: _part(model, draw, start, stop))
+    parts = in_chunks(model, rows, lambda start, stop: _part(model, draw, start, stop))
     status = np.concatenate([part.status for part in parts])
     if (status != OK).any():
         click.echo(f"logdet: not every row is ok: {status_counts(status)}", err=True)

@@ -67,7 +67,7 @@ def drawn(model: Model, draw: Draw) -> Encoded:
     def run(start: int, stop: int) -> Floats:
         return model.sample(stop - start, draw.seed, 1.0, start, draw.context, draw.steps).rows.x
 
-    x = np.concatenate(in_chunks(draw.rows, run))
+    x = np.concatenate(in_chunks(model, draw.rows, run))
     return _encoded(SAMPLES, x, evaluate(model, x, draw.context, draw.steps))
 
 
@@ -91,7 +91,7 @@ def evaluate(
     def run(start: int, stop: int) -> Evaluated:
         return model.evaluate(x[start:stop], None if given is None else given[start:stop], steps)
 
-    return joined(in_chunks(len(x), run))
+    return joined(in_chunks(model, len(x), run))
 
 
 def _encoded(called: str, x: Floats, evaluated: Evaluated) -> Encoded:

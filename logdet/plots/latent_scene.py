@@ -52,7 +52,7 @@ def drawn(model: VAE, draw: Draw) -> Points:
     Raises:
         UserError: If none of them is ok.
     """
-    parts = in_chunks(draw.rows, lambda i, j: model.sample(j - i, draw.seed, first_row=i))
+    parts = in_chunks(model, draw.rows, lambda i, j: model.sample(j - i, draw.seed, first_row=i))
     rows = joined(parts)
     ok = rows.status == OK
     if not ok.any():
@@ -63,7 +63,7 @@ def drawn(model: VAE, draw: Draw) -> Points:
 def _of_file(model: VAE | Autoencoder, draw: Draw, path: Path) -> tuple[Points, Points]:
     """Rows of a file that are ok, and what comes back of them."""
     x, _ = some_rows(model, path, draw)
-    back = joined(in_chunks(len(x), lambda i, j: model.reconstruct(x[i:j])))
+    back = joined(in_chunks(model, len(x), lambda i, j: model.reconstruct(x[i:j])))
     ok = back.status == OK
     if not ok.any():
         raise UserError(f"none of the {len(x):,} rows of {path.name} is ok under this model")

@@ -62,7 +62,7 @@ class Scoring:
             return self._run(model, x, context)
 
         samples = model.scoring().plan.samples if isinstance(model, VAE) else 1
-        scores, status, z = zip(*in_chunks(len(block.x), run, samples), strict=True)
+        scores, status, z = zip(*in_chunks(model, len(block.x), run, samples), strict=True)
         joined = {name: np.concatenate([part[name] for part in scores]) for name in scores[0]}
         latents = [part for part in z if part is not None]
         return Scored(joined, np.concatenate(status), np.concatenate(latents) if latents else None)

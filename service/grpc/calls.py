@@ -104,14 +104,19 @@ class Calls:
             return grpc.stream_stream_rpc_method_handler(partial(self._stream, rpc, kind))
         if method.server_streaming:
             return grpc.unary_stream_rpc_method_handler(partial(self._watch, rpc, kind))
-        return grpc.unary_unary_rpc_method_handler(partial(self._unary, rpc, kind))
+        return grpc.unary_unary_rpc_method_handler(self._unary(rpc, kind))
 
-    async def _unary(self, rpc: Rpc, kind: type[Message], data: bytes, context: Context) -> bytes:
-        out = await self._counted(rpc, kind, data, context, Count())
-        if isinstance(out, ServiceError):
-            refuse(context, out)
-            return b""
-        return out
+    def _unary(
+        self, rpc: Rpc, kind: type[Message]
+    ) -> Callable[[bytes, Context], Awaitable[bytes]]:
+        async def answer(data: bytes, context: Context) -> bytes:
+            out = await self._counted(rpc, kind, data, context, Count())
+            if isinstance(out, ServiceError):
+                refuse(context, out)
+                return b""
+            return out
+
+        return answer  # grpc asks what it is with each call, which it finds slowly of a partial
 
     async def _stream(
         self, rpc: Rpc, kind: type[Message], _requests: object, context: Context

@@ -76,6 +76,8 @@ def read_parameters(parameters: Mapping[str, Message]) -> dict[str, Any]:
     Raises:
         ServiceError: ``invalid_input`` for one without a value.
     """
+    if not parameters:  # as nearly always
+        return {}
     found = {name: given.WhichOneof("parameter_choice") for name, given in parameters.items()}
     for name, choice in found.items():
         if choice is None:
