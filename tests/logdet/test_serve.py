@@ -35,6 +35,16 @@ def test_serve_hands_its_options_to_the_engine(
         assert config.bundles == bundles
 
 
+def test_two_numbers_of_replicas_are_bounds(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    served = []
+    monkeypatch.setattr(ray_engine, "serve", lambda *given: served.append(given))
+    assert run("serve", "--ray", "--replicas", "2:4").exit_code == 0
+    assert run("serve", "--ray").exit_code == 0
+    (config, replicas, _), (fixed, one, _) = served
+    assert (config.min_replicas, config.max_replicas, replicas) == (2, 4, 2)
+    assert (fixed.max_replicas, one) == (None, 1)
+
+
 def test_serve_hands_on_who_may_ask_and_the_certificate(
     run: Run, bundles: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
