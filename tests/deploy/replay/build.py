@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pathspec
+from pathspec import PathSpec
+from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
-from tests.deploy.replay.dockerfile import Stage, exec_form, needed, put_in, stages
+from tests.deploy.replay.dockerfile import exec_form, needed, put_in, stages
 from tests.deploy.replay.root import Root, copy
 
 ROOT = Path(__file__).resolve().parents[3]
 DOCKERFILE = ROOT / "deploy" / "Dockerfile"
+_CACHE = re.compile(r"--mount=type=cache,target=(\S+)\s+")
+_CACHED = Path.home() / ".cache" / "pip"  # as pip does on this machine
 _PATH = "/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -57,12 +61,15 @@ def build(target: str, folder: Path, given: Mapping[str, str]) -> Image:
 def in_context(path: Path) -> bool:
     """Whether ``.dockerignore`` lets a file of the project be seen."""
     lines = (ROOT / ".dockerignore").read_text().splitlines()
-    ignored = pathspec.PathSpec.from_lines("gitignore", lines)
+    ignored = PathSpec.from_lines(GitIgnoreSpecPattern, lines)
     return not ignored.match_file(path.relative_to(ROOT))
 
 
 def _follow(image: Image, word: str, rest: str, made: Mapping[str, Image]) -> None:
     if word == "RUN":
+        while (option := _CACHE.match(rest)) is not None:
+            image.root.lend(option[1], _CACHED)
+            rest = rest[option.end() :]
         image.root.run([*image.shell, rest], _of_pip() | image.environ, image.folder)
     elif word == "COPY":
         _copy(image, rest, made)

@@ -55,9 +55,13 @@ def stages(path: Path, given: Mapping[str, str]) -> dict[str, Stage]:
 def needed(found: Mapping[str, Stage], target: str) -> list[Stage]:
     """The stages that one is made of, itself last."""
     stage, before = found[target], []
-    named = [match[1] for _, rest in stage.instructions if (match := re.match(r"--from=(\S+)", rest))]
+    named = [
+        match[1] for _, rest in stage.instructions if (match := re.match(r"--from=(\S+)", rest))
+    ]
     for name in [stage.source, *named]:
-        before += [one for one in needed(found, name) if one not in before] if name in found else []
+        before += (
+            [one for one in needed(found, name) if one not in before] if name in found else []
+        )
     return [*before, stage]
 
 

@@ -43,7 +43,9 @@ class Root:
         """
         command = ["chroot", str(self.path), "/usr/bin/env", "-i", "-C", folder]
         pairs = [f"{name}={value}" for name, value in environ.items()]
-        done = subprocess.run([*command, *pairs, *words], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [*command, *pairs, *words], capture_output=True, text=True, check=False
+        )
         if done.returncode:
             raise RuntimeError(f"{words[-1]}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
         return done
@@ -51,6 +53,11 @@ class Root:
     def inside(self, path: str) -> Path:
         """Where a path of this root is on the machine."""
         return self.path / path.lstrip("/")
+
+    def lend(self, path: str, folder: Path) -> None:
+        """A folder of the machine at a path of this root."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self._mount(path, "--bind", str(folder))
 
     def make_read_only(self) -> None:
         """All but ``/tmp`` and ``/dev/shm``, which are empty and in memory."""
