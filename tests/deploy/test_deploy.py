@@ -139,7 +139,7 @@ def test_replicas_of_the_cluster_fit_its_workers(ray_service: Any) -> None:
 
 
 def test_published_ports_of_the_compose_file_are_on_loopback(compose: Any) -> None:
-    ports = [port for service in compose["services"].values() for port in service["ports"]]
+    ports = [port for service in compose["services"].values() for port in service.get("ports", [])]
     assert ports
     assert all(port.startswith("127.0.0.1:") for port in ports)
 
