@@ -56,6 +56,9 @@ lock: setup ## What the images install, with hashes, into deploy/locks
 	$(LOCK) pyproject.toml --extra train --override deploy/locks/cpu.in -o deploy/locks/train-cpu.txt
 	env -u UV_INDEX -u UV_FIND_LINKS $(LOCK) pyproject.toml --extra train -o deploy/locks/train-cuda.txt
 
+image-sizes: setup ## What the packages of each image take, into docs/tables (downloads some 5 GB)
+	$(BIN)/python -m deploy.sizes > docs/tables/images.md
+
 format: setup ## Apply the formatter and the safe fixes
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .

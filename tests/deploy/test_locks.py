@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from deploy import sizes
+
 ROOT = Path(__file__).parents[2]
 LOCKS = ROOT / "deploy" / "locks"
 EXTRAS = {
@@ -96,3 +98,12 @@ def test_make_lock_writes_these_files() -> None:
     makefile = (ROOT / "Makefile").read_text()
     written = set(re.findall(r"-o deploy/locks/([\w-]+)\.txt", makefile))
     assert written == {"build", *EXTRAS} == {path.stem for path in LOCKS.glob("*.txt")}
+
+
+def test_the_table_of_sizes_is_of_these_files() -> None:
+    table = (ROOT / "docs" / "tables" / "images.md").read_text()
+    assert table.startswith(sizes.HEADER)
+    told = dict(re.findall(r"^\| `([\w-]+)` \| (\d+) \|", table, re.MULTILINE))
+    assert {name: int(count) for name, count in told.items()} == {
+        name: len(pins(LOCKS / f"{name}.txt")) for name in EXTRAS
+    }

@@ -67,10 +67,7 @@ def in_context(path: Path) -> bool:
 
 def _follow(image: Image, word: str, rest: str, made: Mapping[str, Image]) -> None:
     if word == "RUN":
-        while (option := _CACHE.match(rest)) is not None:
-            image.root.lend(option[1], _CACHED)
-            rest = rest[option.end() :]
-        image.root.run([*image.shell, rest], _of_pip() | image.environ, image.folder)
+        _run(image, rest)
     elif word == "COPY":
         _copy(image, rest, made)
     elif word == "ENV":
@@ -84,6 +81,16 @@ def _follow(image: Image, word: str, rest: str, made: Mapping[str, Image]) -> No
     elif word in {"SHELL", "CMD", "HEALTHCHECK"}:
         name = {"SHELL": "shell", "CMD": "command", "HEALTHCHECK": "health"}[word]
         setattr(image, name, exec_form(rest))
+
+
+def _run(image: Image, rest: str) -> None:
+    while (option := _CACHE.match(rest)) is not None:
+        image.root.lend(option[1], _CACHED)
+        rest = rest[option.end() :]
+    for place in os.environ.get("PIP_FIND_LINKS", "").split():
+        if Path(place).is_dir():  # wheels of this machine, beside its index
+            image.root.lend(place, Path(place))
+    image.root.run([*image.shell, rest], _of_pip() | image.environ, image.folder)
 
 
 def _copy(image: Image, rest: str, made: Mapping[str, Image]) -> None:

@@ -59,6 +59,10 @@ class Root:
         folder.mkdir(parents=True, exist_ok=True)
         self._mount(path, "--bind", str(folder))
 
+    def add_volume(self, path: str, owner: str) -> None:
+        """An empty folder in memory that somebody may write into, at a path of this root."""
+        self._mount(path.lstrip("/"), "-t", "tmpfs", "-o", f"uid={owner},gid={owner}", "tmpfs")
+
     def make_read_only(self) -> None:
         """All but ``/tmp`` and ``/dev/shm``, which are empty and in memory."""
         self.leave()

@@ -1,6 +1,7 @@
-"""Builds an image, starts it as an engine would, and tells what a caller gets of it, as JSON.
+"""Builds an image, runs it as an engine would, and tells what one gets of it, as JSON.
 
-    python -m tests.deploy.replay.run FOLDER ROWS
+    python -m tests.deploy.replay.run FOLDER service ROWS
+    python -m tests.deploy.replay.run FOLDER train
 
 Wants a mount namespace of its own. The command runs in a network of its own, with everything but
 /tmp read-only, and without privileges where this process can give them up.
@@ -78,12 +79,27 @@ def _leave_the_network() -> None:
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
 
 
+def train(image: Image) -> dict[str, Any]:
+    """Train for a moment, into a volume of its user, and tell what is there then."""
+    image.root.add_volume("/bundles", image.user if can_be_another() else "0")
+    words = ["logdet", "train", "breast_cancer", "--out", "/bundles", "--set", "epochs=2"]
+    found = "import importlib.util as i; print([n for n in ('torch', 'ray') if i.find_spec(n)])"
+    for command in (words, ["python", "-c", found]):
+        done = subprocess.run(_words(image, command), capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise RuntimeError(done.stdout[-3000:] + done.stderr[-3000:])
+    written = sorted(path.name for path in image.root.inside("/bundles").glob("*/1/*"))
+    return {"found": done.stdout.strip(), "written": written}
+
+
 def main() -> None:
     """Build, run, tell."""
-    image = build("service", Path(sys.argv[1]), {})
+    folder, target, *rows = sys.argv[1:]
+    image = build(target, Path(folder), {})
     image.root.make_read_only()
     _leave_the_network()
-    sys.stdout.write(json.dumps(serve_and_ask(image, sys.argv[2])))
+    told = serve_and_ask(image, *rows) if target == "service" else train(image)
+    sys.stdout.write(json.dumps(told))
 
 
 if __name__ == "__main__":
