@@ -36,6 +36,7 @@ check: setup ## Format, lint, types, import rules, risky calls
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy -p deploy
 	$(BIN)/lint-imports
 	$(BIN)/python -m service.grpc.generate --check
 	$(BIN)/python -m bandit -q -c pyproject.toml -r exported service logdet training
