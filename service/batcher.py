@@ -17,14 +17,14 @@ from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
-
 from service.arrival import COMES_ALONE
 from service.errors import ErrorKind, ServiceError
+from service.execution import Execute, Outcome, execute
 from service.gathering import BUSY, MOST_TICKS, TICK_S, Busy
 from service.jobs import Arrays, Job, Part, Take
-from service.lanes import Lane, Line, Run
+from service.lanes import Lane, Line
 from service.overdue import Overdue
+from service.tracing.current import CURRENT
 from service.turns import Turns
 
 REQUEST_OVERHEAD_BYTES = 16 * 1024  # what a waiting request costs beside its rows
@@ -33,8 +33,6 @@ REQUEST_OVERHEAD_BYTES = 16 * 1024  # what a waiting request costs beside its ro
 INLINE_SECONDS, INLINE_ALONE_SECONDS = 0.001, 0.003
 GATHERING_TURNS = 2  # of the event loop, while each brings another request
 MAX_RETRY_AFTER_S = 60
-
-Outcome = tuple[Arrays, float]
 
 
 class Batcher:
@@ -46,15 +44,23 @@ class Batcher:
         queue_rows: Rows admitted and not answered over which requests are refused.
         queue_bytes: The same in bytes.
         timeout_s: Seconds after which a request is given up.
+        execute: Runs parts of jobs; that of :mod:`service.execution`, or what does more beside it.
     """
 
     def __init__(
-        self, workers: int, chunk_rows: int, queue_rows: int, queue_bytes: int, timeout_s: float
+        self,
+        workers: int,
+        chunk_rows: int,
+        queue_rows: int,
+        queue_bytes: int,
+        timeout_s: float,
+        execute: Execute = execute,
     ) -> None:
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="run")
         self._workers = self._idle = workers
         self._chunk_rows = chunk_rows
         self._limits = (queue_rows, queue_bytes)
+        self._execute = execute
         self._open = Overdue(timeout_s)
         self._turns = Turns()
         self._alone: deque[tuple[Lane, Part]] = deque()
@@ -85,6 +91,7 @@ class Batcher:
         row_seconds = lane.pace.row_seconds()
         comes_alone = COMES_ALONE.get()
         job = Job(rows, take, loop.create_future(), time.perf_counter(), row_seconds, comes_alone)
+        job.trace = CURRENT.get()
         cost = rows * row_bytes + REQUEST_OVERHEAD_BYTES
         self._admit(job, cost, left_s)
         self._open.add(job, loop)
@@ -96,6 +103,11 @@ class Batcher:
             self.rows -= rows
             self.bytes -= cost
             self._backlog_s -= rows * row_seconds
+
+    @property
+    def wait_s(self) -> float:
+        """Seconds that what is admitted will take, as far as that is known."""
+        return self._backlog_s / self._workers
 
     def close(self) -> None:
         """End the worker threads once their runs are done."""
@@ -185,7 +197,7 @@ class Batcher:
 
     def _run_here(self, lane: Lane, parts: list[Part]) -> None:
         try:
-            outcome = _execute(lane.run, parts)
+            outcome = self._execute(lane.run, parts)
         except Exception as error:  # as in a worker thread: the error is the requests' own
             self._fail(lane, parts, error)
         else:
@@ -194,7 +206,7 @@ class Batcher:
     def _run_there(self, lane: Lane, parts: list[Part], loop: asyncio.AbstractEventLoop) -> None:
         self._idle -= 1
         held = self._hold(lane, parts)
-        run = loop.run_in_executor(self._pool, _execute, lane.run, parts)
+        run = loop.run_in_executor(self._pool, self._execute, lane.run, parts)
 
         def finish(done: asyncio.Future[Outcome]) -> None:
             self._idle += 1
@@ -252,13 +264,6 @@ class Batcher:
             parts[0].job.fail(error)
         else:  # somebody's rows broke the run: each again, alone, so that only they fail
             self._alone.extend((lane, part) for part in parts)
-
-
-def _execute(run: Run, parts: Sequence[Part]) -> Outcome:
-    started = time.perf_counter()
-    taken = [part.job.take(part.start, part.stop) for part in parts]
-    arrays = run(taken[0] if len(taken) == 1 else np.concatenate(taken))
-    return arrays, time.perf_counter() - started
 
 
 def _deliver(lane: Lane, parts: list[Part], arrays: Arrays, seconds: float) -> None:

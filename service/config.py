@@ -7,7 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from service.errors import StartError
 from service.policy import Policy
@@ -82,6 +89,13 @@ class ServiceConfig(BaseModel):
             arrived.
         drain_timeout_s: Seconds that a stop waits for requests in flight.
         self_check_every: Ordinary rows for one whose answer is checked afterwards; 0 checks none.
+        min_replicas: Fewest replicas on Ray Serve where their number follows the work.
+        max_replicas: Most of them; None keeps to the number that is asked for.
+        target_wait_s: Seconds of work that may wait in a replica before another one is wanted.
+        scale_up_after_s: Seconds for which more replicas must be wanted before there are more.
+        scale_down_after_s: The same for fewer.
+        tracing: Whether spans of requests are sent to a collector, as the variables ``OTEL_*``
+            of OpenTelemetry say.
         drift_alarm_rate: False alarms of drift to be expected in a million rows of a model; 0 does
             not look for drift.
     """
@@ -113,7 +127,26 @@ class ServiceConfig(BaseModel):
     request_timeout_s: float = Field(default=30.0, gt=0, allow_inf_nan=False)
     drain_timeout_s: float = Field(default=30.0, gt=0, allow_inf_nan=False)
     self_check_every: int = Field(default=1000, ge=0)
+    min_replicas: int = Field(default=1, ge=1)
+    max_replicas: int | None = Field(default=None, ge=1)
+    target_wait_s: float = Field(default=0.05, gt=0, allow_inf_nan=False)
+    scale_up_after_s: float = Field(default=5.0, ge=0, allow_inf_nan=False)
+    scale_down_after_s: float = Field(default=300.0, ge=0, allow_inf_nan=False)
+    tracing: bool = False
     drift_alarm_rate: float = Field(default=0.01, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _has_a_range(self) -> Self:
+        if self.max_replicas is not None and self.max_replicas < self.min_replicas:
+            raise ValueError(
+                f"expected max_replicas of at least min_replicas, which is {self.min_replicas}, "
+                f"got {self.max_replicas}"
+            )
+        return self
+
+    def most_replicas(self, replicas: int) -> int:
+        """As many as there may be, where so many are asked for."""
+        return self.max_replicas or replicas
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str], **overrides: object) -> Self:

@@ -14,6 +14,7 @@ from service.door import Door
 from service.drift.metrics import DriftMetrics
 from service.drift.sketch import Sketch, State
 from service.errors import ErrorKind, ServiceError
+from service.execution import execute
 from service.metrics import Metrics
 from service.policies import Policies
 from service.policy import Policy
@@ -21,6 +22,7 @@ from service.route import Route
 from service.runtime import VERSION, Runtime
 from service.served_kinds import AnyServed, compare, serve
 from service.standing import Standing
+from service.tracing.start import tracing_of
 from service.versions import Versions
 from service.work import Work
 
@@ -32,8 +34,11 @@ class Core:
         config: Settings.
         replica: Name of this replica in metrics.
 
+    Attributes:
+        tracing: Makes the spans of requests; None where none are wanted.
+
     Raises:
-        StartError: If the settings do not say who may ask.
+        StartError: If the settings do not say who may ask, or ask for what is not installed.
     """
 
     def __init__(self, config: ServiceConfig, replica: str = "0") -> None:
@@ -43,7 +48,9 @@ class Core:
         self.catalogue = Catalogue()
         self.metrics.registry.register(Standing(replica, lambda: self.catalogue.routes))
         self.metrics.registry.register(DriftMetrics(replica, self._sketches))
-        self.work = Work(config, self.metrics)
+        self.tracing = tracing_of(config, replica)
+        traced = execute if self.tracing is None else self.tracing.execute
+        self.work = Work(config, self.metrics, traced)
         self._served: dict[tuple[str, int], AnyServed] = {}
         self._by_default: dict[str, AnyServed] = {}
         self._versions: Versions | None = None
@@ -121,6 +128,8 @@ class Core:
         """Refuse new work, wait for what is in flight (bounded), and end the workers."""
         self._draining = True
         await self.work.drain()
+        if self.tracing is not None:
+            await self.tracing.close()
 
     def find(
         self, name: str, version: int | None = None, operation: str | None = None

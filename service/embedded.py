@@ -22,12 +22,14 @@ from service.config import ServiceConfig
 from service.core import Core
 from service.errors import StartError
 from service.grpc.port import settled
-from service.http.app import App, build_app
+from service.http.app import build_app
 from service.http.protocol import BoundedProtocol
 from service.tls import speaks_tls
 
 if TYPE_CHECKING:
     from service.grpc.server import GrpcServer
+    from service.http.app import App
+    from service.http.traced import Traced
 
 BACKLOG = 2048
 
@@ -79,7 +81,7 @@ async def _answer_grpc(core: Core) -> GrpcServer | None:
     return server
 
 
-def _settings(config: ServiceConfig, app: App) -> uvicorn.Config:
+def _settings(config: ServiceConfig, app: App | Traced) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=BoundedProtocol.within(config.request_timeout_s),

@@ -112,6 +112,10 @@ class Spreads(Collector):
         """The series of some values of the labels, empty at first."""
         return self._series.setdefault(_complete(self._labels, values), Spread(self._edges))
 
+    def total(self) -> float:
+        """The sum of all values of all series."""
+        return sum([series.total for series in self._series.values()])
+
     def collect(self) -> Iterable[HistogramMetricFamily]:
         """See prometheus_client."""
         family = HistogramMetricFamily(self._name, self._text, labels=self._labels)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from service.tracing.spans import Trace
 
 Array = NDArray[Any]
 Arrays = tuple[Array, ...]
@@ -26,6 +29,7 @@ class Job:
         admitted: When it came, by :func:`time.perf_counter`.
         row_seconds: What a row of it is known to cost.
         comes_alone: See :mod:`service.arrival`.
+        trace: Of its request, where that is traced.
         next_row: First row that is in no run yet.
         delivered: Rows that have been answered.
         pieces: Answers so far, each with the row it begins at.
@@ -37,6 +41,7 @@ class Job:
     admitted: float
     row_seconds: float = 0.0
     comes_alone: bool = False
+    trace: Trace | None = None
     next_row: int = 0
     delivered: int = 0
     pieces: list[tuple[int, Arrays]] = field(default_factory=list)

@@ -141,6 +141,10 @@ class Metrics:
             self.replica, own_version(), onnxruntime
         ).set(1)
 
+    def computed_seconds(self) -> float:
+        """What all runs have taken so far."""
+        return self._compute_seconds.total()
+
     def snapshot(self) -> str:
         """All series in the Prometheus text format."""
         return _CREATED.sub("", generate_latest(self.registry).decode())

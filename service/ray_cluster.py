@@ -38,11 +38,14 @@ def run(config: ServiceConfig, replicas: int, num_gpus: float) -> None:
     Raises:
         StartError: If the machine has too few GPUs or a replica cannot start.
     """
-    with own_ray(replicas, OBJECT_STORE_BYTES):
+    most = config.most_replicas(replicas)
+    with own_ray(most, OBJECT_STORE_BYTES):
         logging.getLogger("ray.serve").setLevel(logging.ERROR)
-        _require_gpus(replicas * num_gpus)
+        _require_gpus(most * num_gpus)
         _deploy(config, replicas, num_gpus)
         asyncio.run(_attend(config))
+        # What Serve does in the background of this process goes on while Ray ends, and complains.
+        logging.getLogger("ray.serve").setLevel(logging.CRITICAL)
 
 
 def _notes(config: ServiceConfig) -> list[str]:

@@ -29,7 +29,8 @@ def serve(config: ServiceConfig, replicas: int, num_gpus: float) -> None:
     Args:
         config: Settings. The host 0.0.0.0 puts HAProxy in front, which binds every interface; with
             any other host, only that address is bound, and the rest of Ray stays on loopback.
-        replicas: Processes that each hold every bundle.
+        replicas: Processes that each hold every bundle; where the settings have ``max_replicas``,
+            their number follows the work.
         num_gpus: GPUs, or a fraction of one, that each replica gets.
 
     Raises:
@@ -44,7 +45,7 @@ def serve(config: ServiceConfig, replicas: int, num_gpus: float) -> None:
     settings = settled(config).model_copy(
         update={
             "port": _free(config),
-            "sessions": _sessions(config, replicas),
+            "sessions": _sessions(config, config.most_replicas(replicas)),
             "bundles": config.bundles.absolute(),  # a link is followed to wherever it leads then
             "tokens_file": config.tokens_file and config.tokens_file.resolve(),
         }
@@ -61,8 +62,9 @@ def build(args: dict[str, Any]) -> Any:  # noqa: ANN401
 
     Args:
         args: Fields of :class:`service.config.ServiceConfig`, before those that the environment
-            of the nodes has as ``LOGDET_`` variables; replicas and their resources are the
-            cluster configuration's to set. gRPC is answered where ``grpc_port`` is named: each
+            of the nodes has as ``LOGDET_`` variables. With ``max_replicas`` the number of
+            replicas follows the work, otherwise it and their resources are the cluster
+            configuration's to set. gRPC is answered where ``grpc_port`` is named: each
             replica listens there, and those of one machine share it. They say who may ask:
             ``tokens_file``, a path on every node, or ``allow_anonymous``.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ import ray
 from ray import serve
 from ray.exceptions import RayError
 from ray.serve._private import replica as serve_replica
+from ray.serve.config import AutoscalingConfig, AutoscalingPolicy
 from ray.serve.exceptions import RayServeException
 
 import service
@@ -26,9 +28,11 @@ from service.http.drain import Drainable
 from service.http.gone import GoneWhere
 from service.http.request_id import HideRequestId
 from service.loopback import is_loopback
+from service.occupancy import Occupancy
 from service.oip.repository import Change
 from service.policy import Policy
 from service.ray_gpu import on_given_device
+from service.ray_scaling import ByWork
 from service.scrape import TIMEOUT_S, Scrape
 
 APPLICATION = "logdet"
@@ -39,6 +43,9 @@ LOGGING = {"enable_access_log": False, "log_level": "WARNING"}
 CHANGE_TIMEOUT_S = 120.0
 # Seconds in which requests that a proxy has taken reach a replica that is told to stop.
 OPEN_S = 0.5
+# Where the number of replicas follows the work: how often each tells what it has to do, and over
+# how many seconds that is averaged.
+REPORT_S, LOOK_BACK_S = 1.0, 5.0
 
 
 class Density:
@@ -62,6 +69,7 @@ class Density:
         # Serve answers with the id of a request itself.
         app = build_app(self._core, scrape.page, self._change_all, self._drift_all)
         self._app = Drainable(GoneWhere(HideRequestId(app, sane=True), RayError))
+        self._occupancy = Occupancy(self._core.work, self._core.metrics, config.sessions)
         self._following = self._core.follow()
         self._grpc = await _answer_grpc(self._core, scrape.page, self._change_all)
         collector.settle()
@@ -77,6 +85,10 @@ class Density:
         """What this replica serves, as JSON, for the person who started it."""
         return [m.manifest.model_dump_json() for m in self._core.catalogue.all()]
 
+    async def record_autoscaling_stats(self) -> dict[str, float]:
+        """What this replica has to do, for :class:`service.ray_scaling.ByWork`."""
+        return self._occupancy.load()._asdict()
+
     async def drain(self) -> bool:
         """Answer what has arrived, refuse the rest; whether every request was answered."""
         self._following.cancel()
@@ -87,8 +99,10 @@ class Density:
         return answered
 
     async def __del__(self) -> None:
-        """Finish calls of gRPC, of which Serve knows nothing, before it ends this replica."""
+        """Finish what Serve knows nothing of before it ends this replica: gRPC, and traces."""
         await self._stop_grpc()
+        if self._core.tracing is not None:
+            await self._core.tracing.close()
 
     async def _stop_grpc(self) -> None:
         if self._grpc is not None:
@@ -147,7 +161,7 @@ def application(config: ServiceConfig, replicas: int, num_gpus: float) -> Any:  
     """The one application with its one deployment, for Serve to run."""
     deployment = serve.deployment(
         name=DEPLOYMENT,
-        num_replicas=replicas,
+        **_number(config, replicas),
         ray_actor_options={"num_cpus": 1, "num_gpus": num_gpus},
         max_ongoing_requests=MAX_ONGOING_REQUESTS,
         max_queued_requests=2 * MAX_ONGOING_REQUESTS,
@@ -156,6 +170,28 @@ def application(config: ServiceConfig, replicas: int, num_gpus: float) -> Any:  
         logging_config=LOGGING,
     )
     return deployment(serve.ingress()(Density)).bind(config.model_dump(mode="json"))
+
+
+def _number(config: ServiceConfig, replicas: int) -> dict[str, Any]:
+    """How many replicas: so many, or as many as the work needs."""
+    if config.max_replicas is None:
+        return {"num_replicas": replicas}
+    policy = AutoscalingPolicy(
+        policy_function=f"{ByWork.__module__}:{ByWork.__name__}",
+        policy_kwargs={"target_wait_s": config.target_wait_s},
+    )
+    with warnings.catch_warnings():  # the interval is to move to a variable some day
+        warnings.simplefilter("ignore", DeprecationWarning)
+        scaling = AutoscalingConfig(
+            min_replicas=config.min_replicas,
+            max_replicas=config.max_replicas,
+            upscale_delay_s=config.scale_up_after_s,
+            downscale_delay_s=config.scale_down_after_s,
+            metrics_interval_s=REPORT_S,
+            look_back_period_s=LOOK_BACK_S,
+            policy=policy,
+        )
+    return {"autoscaling_config": scaling}
 
 
 async def _answer_grpc(core: Core, page: MetricsPage, everywhere: Change) -> GrpcServer | None:

@@ -17,6 +17,7 @@ from service.lanes import Lane
 from service.loaded import Loaded
 from service.model_metrics import ModelMetrics
 from service.results import Codes, Floats, Scored
+from service.tracing.current import answered
 from service.work import Work
 
 MAX_RANDOM_SEED = 2**53 - 1  # a seed drawn here survives JSON readers that know only doubles
@@ -73,6 +74,7 @@ class Served(Generic[L]):
         with self.work.in_flight():
             out = await self.work.run(lane, rows, memory, take)
         self.metrics.answered(operation, out[-1])
+        answered(len(out[-1]))
         return out
 
     def _scored(

@@ -24,6 +24,7 @@ from service.results import (
     Scored,
 )
 from service.served import Served, beside, check_drawing, row_bytes, settle_seed
+from service.tracing.current import answered
 from service.vae import VAE, Weighing
 from service.work import Work
 
@@ -164,6 +165,7 @@ class ServedVAE(Served[VAE]):
             else:
                 bounded = await asyncio.to_thread(_joined, out, plan.pieces)
         self.metrics.answered(operation, bounded.status)
+        answered(len(x))
         self.metrics.drew(len(x) * plan.samples)
         return bounded
 

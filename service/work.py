@@ -11,6 +11,7 @@ from service.checker import Checker
 from service.config import ServiceConfig
 from service.deadline import seconds_left
 from service.errors import ErrorKind, ServiceError
+from service.execution import Execute, execute
 from service.intake import Intake
 from service.jobs import Arrays, Take
 from service.lanes import Lane
@@ -37,13 +38,16 @@ class Work:
     Args:
         config: Settings.
         metrics: Of the replica.
+        execute: See :class:`Batcher`.
 
     Attributes:
         intake: Room for what requests send.
         checker: Checks a few of the answers afterwards.
     """
 
-    def __init__(self, config: ServiceConfig, metrics: Metrics) -> None:
+    def __init__(
+        self, config: ServiceConfig, metrics: Metrics, execute: Execute = execute
+    ) -> None:
         self.config = config
         self._cancelled = metrics.cancelled
         self._batcher = Batcher(
@@ -52,6 +56,7 @@ class Work:
             config.queue_rows,
             config.queue_bytes,
             config.request_timeout_s,
+            execute,
         )
         self.checker = Checker(config.self_check_every, metrics)
         self._inflight = InFlight()
@@ -91,6 +96,11 @@ class Work:
         except asyncio.CancelledError:
             self._cancelled.inc()
             raise
+
+    @property
+    def wait_s(self) -> float:
+        """See :attr:`Batcher.wait_s`."""
+        return self._batcher.wait_s
 
     def in_flight(self) -> InFlight:
         """While an operation is at work; a stop waits for it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import click
@@ -10,12 +11,32 @@ import click
 from logdet.options import bundles_option
 
 FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+class Replicas(click.ParamType[tuple[int, int | None]]):
+    """A number of replicas, or the fewest and the most of them."""
+
+    name = "N[:MOST]"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int | None]:
+        """See click."""
+        found = re.fullmatch(r"([1-9]\d{0,5})(?::([1-9]\d{0,5}))?", str(value))
+        if found is None:
+            self.fail(f"expected N or N:MOST, got {value!r}", param, ctx)
+        most = found[2] and int(found[2])
+        return int(found[1]), most or None
+
+
+REPLICAS = Replicas()
 EXAMPLE = """\b
 Examples:
   logdet serve
   logdet serve --port 8080 --provider cpu
   logdet serve --serve shuttle=3
   logdet serve --ray --replicas 2
+  logdet serve --ray --replicas 1:4
   logdet serve --host 0.0.0.0 --tokens-file tokens --tls-cert cert.pem --tls-key key.pem
 """
 
@@ -54,7 +75,12 @@ Examples:
 @click.option("--tls-cert", type=FILE, help="Certificate (PEM): HTTP and gRPC over TLS.")
 @click.option("--tls-key", type=FILE, help="Private key of the certificate (PEM).")
 @click.option("--ray", is_flag=True, help="Serve from replicas on Ray Serve.")
-@click.option("--replicas", type=click.IntRange(min=1), help="Replicas, with --ray.  [default: 1]")
+@click.option(
+    "--replicas",
+    type=REPLICAS,
+    metavar="N[:MOST]",
+    help="Replicas, with --ray; N:MOST lets their number follow the work.  [default: 1]",
+)
 @click.option(
     "--num-gpus", type=click.FloatRange(min=0), help="GPUs of a replica, with --ray.  [default: 0]"
 )
@@ -72,7 +98,7 @@ def serve(  # noqa: PLR0913  one parameter an option
     tls_cert: Path | None,
     tls_key: Path | None,
     ray: bool,
-    replicas: int | None,
+    replicas: tuple[int, int | None] | None,
     num_gpus: float | None,
 ) -> None:
     """Serve every bundle until SIGTERM or Ctrl-C; requests in flight are finished.
@@ -85,6 +111,8 @@ def serve(  # noqa: PLR0913  one parameter an option
         raise click.UsageError("--replicas and --num-gpus need --ray")
     from logdet.errors import user_errors
     from service.config import ServiceConfig
+
+    least, most = replicas or (1, None)
 
     with user_errors():
         config = ServiceConfig.from_environ(
@@ -101,11 +129,13 @@ def serve(  # noqa: PLR0913  one parameter an option
             allow_anonymous=allow_anonymous or None,
             tls_cert=tls_cert,
             tls_key=tls_key,
+            min_replicas=least if most else None,
+            max_replicas=most,
         )
         if ray:
             from service import ray_engine
 
-            ray_engine.serve(config, replicas or 1, num_gpus or 0.0)
+            ray_engine.serve(config, least, num_gpus or 0.0)
         else:
             from service import embedded
 

@@ -30,6 +30,11 @@ Context = Any  # what grpc gives a handler: a ServicerContext of bytes
 POLL_S = 1.0  # between two looks at what a client watches
 
 
+def nobodys(_: Message) -> Counted:
+    """Of a method that asks no model."""
+    return NOBODYS
+
+
 @dataclass(frozen=True, slots=True)
 class Rpc:
     """How a method is answered.
@@ -42,7 +47,7 @@ class Rpc:
     """
 
     answer: Callable[[Message], Awaitable[Message]]
-    counted: Callable[[Message], Counted] = lambda _: NOBODYS
+    counted: Callable[[Message], Counted] = nobodys
     streamed: Callable[[Message | ServiceError, Message | None], Message] = lambda out, _: out
 
 

@@ -7,5 +7,10 @@ from typing import Any
 
 def authorization(metadata: Any) -> str | None:  # noqa: ANN401 - pairs, of several types of grpc's
     """The credentials that a call shows; None for none."""
-    shown = (value for key, value in metadata or () if key == "authorization")
-    return next((value for value in shown if isinstance(value, str)), None)
+    return text(metadata, "authorization")
+
+
+def text(metadata: Any, name: str) -> str | None:  # noqa: ANN401 - pairs, as above
+    """The first value of a name, if there is one and it is text."""
+    found = (value for key, value in metadata or () if key == name)
+    return next((value for value in found if isinstance(value, str)), None)

@@ -113,8 +113,16 @@ class GrpcServer:
             density.SERVICE: DensityService(core).rpcs(),
             health.SERVICE: HealthService(answers, self._stopping, named).rpcs(),
         }
-        calls = Calls(core, self._stopping, self._closed)
+        calls = self._calls()
         return tuple(calls.handlers(name, rpcs) for name, rpcs in services.items())
+
+    def _calls(self) -> Calls:
+        core = self._core
+        if core.tracing is None:
+            return Calls(core, self._stopping, self._closed)
+        from service.grpc.traced import TracedCalls  # loads OpenTelemetry
+
+        return TracedCalls(core, self._stopping, self._closed, core.tracing)
 
     async def _own_page(self) -> str:
         return self._core.metrics.snapshot()

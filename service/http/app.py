@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -16,21 +17,24 @@ from service.deadline import within
 from service.errors import ErrorKind, ServiceError
 from service.http import docs
 from service.http.catalogue import Pages
+from service.http.counted import REFUSED, counted, is_open_inference
 from service.http.door import admit
 from service.http.drift import Drift, Everyone
 from service.http.errors import error_response, refusal, unimplemented
-from service.http.headers import allowed_seconds, header
-from service.http.kinds import OPERATIONS
-from service.http.oip.routes import PREFIX, PROTOCOL, OpenInference
+from service.http.headers import allowed_seconds
+from service.http.oip.routes import OpenInference
 from service.http.openapi import document
-from service.http.operations import COUNTED, SERVED, Operations, json_response
+from service.http.operations import Operations, json_response
 from service.http.parsing import ADMISSION
-from service.http.request_id import HEADER, SANE
+from service.http.request_id import sent_id
 from service.http.routing import Routing
 from service.http.serving import Serving
 from service.intake import Admission
 from service.metrics import CONTENT_TYPE, own_version
 from service.oip.repository import Change, Repository
+
+if TYPE_CHECKING:
+    from service.http.traced import Traced
 
 MetricsPage = Callable[[], Awaitable[str]]
 
@@ -69,9 +73,9 @@ class App:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
-        if _is_open_inference(scope):
+        if is_open_inference(scope):
             scope["path"] = scope["path"].rstrip("/")  # which that protocol leaves open
-        answer = _Answering(send, _request_id(scope))
+        answer = _Answering(send, sent_id(scope))
         admission = scope[ADMISSION] = Admission(self._core.work.intake)
         try:
             admit(self._core.door, scope)
@@ -86,6 +90,7 @@ class App:
         except Exception as error:  # the transport's one broad except
             refused = _refusal(scope, error)
             self._core.metrics.rejected(refused.kind)
+            scope[REFUSED] = refused.kind
             if not answer.begun:
                 await error_response(refused)(scope, receive, answer)
         finally:
@@ -98,8 +103,7 @@ class App:
         await response(scope, receive, send)
 
     def _count(self, scope: Scope, code: int, seconds: float) -> None:
-        counted = scope.get(COUNTED) or _counted(scope)
-        self._core.metrics.request(counted, str(code), seconds)
+        self._core.metrics.request(counted(scope), str(code), seconds)
 
     def _routes(self) -> list[Route]:
         pages = Pages(self._core)
@@ -177,34 +181,20 @@ def build_app(
     metrics: MetricsPage | None = None,
     change: Change | None = None,
     drift: Everyone | None = None,
-) -> App:
-    """The application over a core; see :class:`App`."""
-    return App(core, metrics, change, drift)
+) -> App | Traced:
+    """The application over a core, see :class:`App`, traced where the settings ask for it."""
+    app = App(core, metrics, change, drift)
+    if core.tracing is None:
+        return app
+    from service.http.traced import Traced  # loads OpenTelemetry
 
-
-def _is_open_inference(scope: Scope) -> bool:
-    path: str = scope["path"]
-    return path == PREFIX or path.startswith(PREFIX + "/")
+    return Traced(app, core.tracing)
 
 
 def _refusal(scope: Scope, error: Exception) -> ServiceError:
     refused = refusal(error)
-    lacking = _is_open_inference(scope) and refused.kind is ErrorKind.UNSUPPORTED
+    lacking = is_open_inference(scope) and refused.kind is ErrorKind.UNSUPPORTED
     return unimplemented(refused) if lacking else refused
-
-
-def _counted(scope: Scope) -> tuple[str, str, str, str]:
-    """Model, version, method and protocol of a request to the native API."""
-    served = scope.get(SERVED)
-    operation = scope.get("path_params", {}).get("operation")
-    method = operation if operation in OPERATIONS else "other"
-    model, version = served.metrics.key if served else ("", "")
-    return model, version, method, PROTOCOL if _is_open_inference(scope) else "http"
-
-
-def _request_id(scope: Scope) -> bytes | None:
-    value = header(scope, HEADER)
-    return value if value is not None and SANE.fullmatch(value) else None
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

@@ -23,11 +23,13 @@ def built(serve: dict[str, Any], environ: dict[str, str]) -> dict[str, Any]:
     made = build(application.args)._bound_deployment
     for name in environ:
         del os.environ[name]
+    scaling = made._deployment_config.autoscaling_config
     return {
         "application": application.name,
         "deployments": [one.name for one in application.deployments],
         "builds": made.name,
         "settings": made.init_args[0],
+        "most_replicas": scaling and scaling.max_replicas,
     }
 
 

@@ -122,7 +122,10 @@ def test_the_application_is_built_from_the_settings_of_the_pods(
     assert built["application"] == of_ray["application"]
     assert [built["builds"]] == built["deployments"] == [of_ray["deployment"]]
     config = ServiceConfig.model_validate(built["settings"])
-    assert config == ServiceConfig.from_environ(settings(found), host="0.0.0.0")  # noqa: S104
+    (application,) = serve_config(of_kind(found, "RayService"))["applications"]
+    given = {"host": "0.0.0.0", **application.get("args", {})}  # noqa: S104
+    assert config == ServiceConfig.from_environ(settings(found), **given)
+    assert (built["most_replicas"] is not None) == (name != "dev")
 
 
 def test_arguments_of_the_application_go_before_the_environment(of_ray: dict[str, Any]) -> None:
@@ -143,10 +146,11 @@ def test_the_proxies_wait_as_those_of_the_command_do(
     assert ray_service["spec"]["rayClusterDeletionDelaySeconds"] > of_ray["keep_alive_s"] + drain
 
 
-def test_overlays_say_another_thing_of_serve_only_about_the_deployment() -> None:
+def test_overlays_tell_serve_another_thing_only_of_replicas() -> None:
     def rest(name: str) -> Any:
         config = serve_config(of_kind(documents(name), "RayService"))
         config["applications"][0].pop("deployments")
+        config["applications"][0].pop("args", None)
         return config
 
     assert [rest(name) for name in SERVING] == [rest(BASE)] * len(SERVING)
@@ -176,9 +180,10 @@ def test_replicas_fit_the_workers(ray_service: Document) -> None:
     assert ("nvidia.com/gpu" in limits) == bool(
         wanted.get("ray_actor_options", {}).get("num_gpus")
     )
-    scaling = wanted.get("autoscaling_config", {})
-    least = scaling.get("min_replicas", wanted.get("num_replicas"))
-    most = scaling.get("max_replicas", wanted.get("num_replicas"))
+    (application,) = serve_config(ray_service)["applications"]
+    args = application.get("args", {})
+    least = args.get("min_replicas", wanted.get("num_replicas"))
+    most = args.get("max_replicas", wanted.get("num_replicas"))
     assert least <= room * group["minReplicas"]
     assert most <= room * group["maxReplicas"]
 

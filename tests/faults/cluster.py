@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -119,16 +119,23 @@ def url(number: int) -> str:
 
 
 @contextmanager
-def cluster(bundles: Path) -> Iterator[Cluster]:
-    """A cluster that serves."""
+def cluster(bundles: Path, kept: Mapping[str, str] | None = None) -> Iterator[Cluster]:
+    """A cluster that serves; ``kept`` are variables that say where its head keeps its state."""
+    with nodes(kept) as found:
+        found.begin(bundles)
+        yield found
+
+
+@contextmanager
+def nodes(kept: Mapping[str, str] | None = None) -> Iterator[Cluster]:
+    """A cluster none of whose nodes has been started."""
     profile = environment(EVERY_INTERFACE, secrets.token_hex(32), {})
     profile |= {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1", "LOGDET_FOLLOW_S": "0"}
     with tempfile.TemporaryDirectory(
         prefix="ray-", dir="/tmp", ignore_cleanup_errors=True
     ) as folder:
-        found = Cluster(Path(folder), os.environ | profile)
+        found = Cluster(Path(folder), os.environ | profile | (kept or {}))
         try:
-            found.begin(bundles)
             yield found
         finally:
             for number in list(found.nodes):

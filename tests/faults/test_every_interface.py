@@ -7,9 +7,17 @@ import os
 import pytest
 
 from tests.engines import HOST_OF_REPLICAS
+from tests.faults.redis import is_there
 from tests.network import can_be_made, pytest_there
 
-SUITES = ("tests/faults/test_processes.py", "tests/faults/test_nodes.py")
+SUITES = (
+    "tests/faults/test_processes.py",
+    "tests/faults/test_nodes.py",
+    pytest.param(
+        "tests/faults/test_kept.py",
+        marks=pytest.mark.skipif(not is_there(), reason="redis-server is not installed"),
+    ),
+)
 
 
 @pytest.mark.faults
