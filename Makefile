@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.setup-done
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check audit sbom format test test-serve test-contract test-slow test-faults soak \
+.PHONY: help setup check audit sbom lock image-sizes format test test-serve test-contract test-slow replay test-faults soak \
 	serve serve-ray bundle compare toy-table density-table tails-table trim-table why-table graph-table \
 	inference-table bound-table outlier-table anomaly-table manifests bench bench-bundle bench-peers bench-graphs \
 	bench-batch bench-gpu h2load clean
@@ -46,6 +46,16 @@ audit: setup ## Look the pinned packages up among known vulnerabilities
 sbom: setup ## What a service is made of (CycloneDX), into dist/sbom.json
 	$(BIN)/python .ci/sbom.py
 
+# One file of hashes for each image. torch's build without CUDA is in an index of its own: name it in UV_INDEX.
+LOCK = $(BIN)/uv pip compile --quiet --generate-hashes --no-annotate --only-binary :all: \
+	--python-version 3.11 --python-platform x86_64-manylinux_2_28 --custom-compile-command "make lock" -c constraints.txt
+lock: setup ## What the images install, with hashes, into deploy/locks
+	grep -o 'setuptools==[^"]*' pyproject.toml | $(LOCK) - -o deploy/locks/build.txt > /dev/null
+	$(LOCK) pyproject.toml --extra ray --override deploy/locks/cpu.in -o deploy/locks/service-cpu.txt
+	$(LOCK) pyproject.toml --extra ray --extra cuda -o deploy/locks/service-cuda.txt
+	$(LOCK) pyproject.toml --extra train --override deploy/locks/cpu.in -o deploy/locks/train-cpu.txt
+	env -u UV_INDEX -u UV_FIND_LINKS $(LOCK) pyproject.toml --extra train -o deploy/locks/train-cuda.txt
+
 format: setup ## Apply the formatter and the safe fixes
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -64,6 +74,9 @@ test-contract: setup ## Every family of flows, plain and conditional, exported a
 
 test-slow: setup ## What takes longer: graph limits at 64 features and the like
 	$(BIN)/pytest -q -m slow
+
+replay: setup ## Follow the Dockerfile without a container engine, start the service of it and ask
+	$(BIN)/pytest -q -m slow tests/deploy/replay
 
 # Not beside other work: how long a proxy is away is measured, and a start wants both processors.
 test-faults: setup ## Break the service under traffic; the figures go into docs/tables/faults.md
