@@ -1,4 +1,4 @@
-"""Writes the rules of Prometheus under deploy/ as one PrometheusRule for its operator.
+"""Writes the rules of Prometheus under deploy/ as PrometheusRules for its operator.
 
 python deploy/kubernetes/rules.py            # or make manifests
 """
@@ -15,22 +15,26 @@ OUT = DEPLOY / "kubernetes" / "components" / "monitoring" / "prometheusrule.yaml
 HEADER = "# Made by `make manifests` from the rules under deploy/: change them there.\n"
 
 
-def groups(folder: Path) -> list[dict[str, Any]]:
-    """Groups of rules of every file that has some, in the order of their paths."""
+def documents(folder: Path) -> list[dict[str, Any]]:
+    """One for each file of rules: within one, Kubernetes takes no two groups of a name."""
     files = [path for path in sorted(folder.rglob("*.yml")) if OUT.parents[2] not in path.parents]
-    documents = [yaml.safe_load(path.read_text()) for path in files]
-    return [group for document in documents for group in (document or {}).get("groups", [])]
+    read = {path.stem: yaml.safe_load(path.read_text()) or {} for path in files}
+    return [
+        {
+            "apiVersion": "monitoring.coreos.com/v1",
+            "kind": "PrometheusRule",
+            "metadata": {"name": f"logdet-{name}"},
+            "spec": {"groups": document["groups"]},
+        }
+        for name, document in read.items()
+        if "groups" in document
+    ]
 
 
 def text(folder: Path = DEPLOY) -> str:
-    """The manifest."""
-    document = {
-        "apiVersion": "monitoring.coreos.com/v1",
-        "kind": "PrometheusRule",
-        "metadata": {"name": "logdet"},
-        "spec": {"groups": groups(folder)},
-    }
-    return HEADER + yaml.safe_dump(document, sort_keys=False, width=95, allow_unicode=True)
+    """The manifests."""
+    made = yaml.safe_dump_all(documents(folder), sort_keys=False, width=95, allow_unicode=True)
+    return HEADER + made
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ KUBERNETES = ROOT / "deploy" / "kubernetes"
 BASE = "base"
 SERVING = ["cpu", "gpu", "redis", "bucket", "dev"]
 MONITORED = ["cpu", "gpu", "redis", "bucket"]
-OVERLAYS = [*SERVING, "training", "kserve"]
+OVERLAYS = [*SERVING, "training", "kserve", "fill"]
 
 Document = dict[str, Any]
 
@@ -26,6 +26,8 @@ def documents(name: str) -> list[Document]:
     """Those of an overlay as kubectl builds it, or the files of the base as they are written."""
     if name == BASE:
         return _written(KUBERNETES / BASE)
+    if name == "fill":
+        return list(yaml.safe_load_all((KUBERNETES / "fill.yaml").read_text()))
     if shutil.which("kubectl") is None:
         pytest.skip("kubectl, which builds overlays, is not installed")
     return _built(ROOT / "deploy" / name if name == "kserve" else KUBERNETES / "overlays" / name)
@@ -55,6 +57,8 @@ def pods(found: list[Document]) -> list[Document]:
     for document in found:
         if document["kind"] == "RayService":
             made += [_labelled(group) for group in groups(document)]
+        elif document["kind"] == "Pod":
+            made.append({key: document[key] for key in ("metadata", "spec")})
         elif document["kind"] == "StatefulSet":
             made.append(document["spec"]["template"])
         elif document["kind"] == "CronJob":

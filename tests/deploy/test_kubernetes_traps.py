@@ -45,7 +45,29 @@ def test_every_pod_is_unprivileged_and_bounded(name: str) -> None:
             assert "sizeLimit" in volume.get("emptyDir", {"sizeLimit": ""}), volume["name"]
 
 
-@pytest.mark.parametrize("name", [BASE, *SERVING, "training"])
+@pytest.mark.parametrize("name", ["training", "fill"])
+def test_what_writes_bundles_writes_those_that_are_served(name: str) -> None:
+    (pod,) = pods(documents(name))
+    claims = {
+        v["name"]: v["persistentVolumeClaim"]["claimName"]
+        for v in pod["spec"]["volumes"]
+        if "persistentVolumeClaim" in v
+    }
+    mounts = {m["mountPath"]: m for m in container(pod)["volumeMounts"]}
+    bundles = mounts[settings(documents(BASE))["LOGDET_BUNDLES"]]
+    served = of_kind(documents(BASE), "PersistentVolumeClaim")
+    assert claims[bundles["name"]] == served["metadata"]["name"]
+    assert not bundles.get("readOnly")
+    # Several machines mount it at once.
+    assert served["spec"]["accessModes"] == ["ReadWriteMany"]
+    data = of_kind(documents("training"), "PersistentVolumeClaim")["metadata"]["name"]
+    assert claims[mounts["/data"]["name"]] == data
+    # Ray's pods are found by these labels; what trains is none of them.
+    policy = of_kind(documents(BASE), "NetworkPolicy")["spec"]
+    assert not selects(policy["podSelector"], labels(pod))
+
+
+@pytest.mark.parametrize("name", [BASE, *SERVING, "training", "fill"])
 def test_no_pod_has_a_token_of_kubernetes_or_the_addresses_of_services(name: str) -> None:
     for pod in pods(documents(name)):
         assert pod["spec"]["automountServiceAccountToken"] is False
