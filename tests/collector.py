@@ -1,11 +1,14 @@
-"""A collector of traces on loopback: takes what is sent by OTLP over HTTP, and can misbehave."""
+"""A collector of traces on loopback, which takes what is sent by OTLP over HTTP.
+
+``python -m tests.collector`` prints what comes as text.
+"""
 
 from __future__ import annotations
 
 import gzip
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,6 +17,7 @@ from typing import Any
 from google.protobuf.json_format import MessageToDict
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+PORT = 4318  # where OpenTelemetry sends traces unless it is told otherwise
 WAIT_S = 10.0
 
 
@@ -52,8 +56,8 @@ class Received:
 
 
 @contextmanager
-def collector() -> Iterator[Received]:
-    """A collector."""
+def collector(port: int = 0) -> Iterator[Received]:
+    """A collector at a port, a free one if 0."""
     received = Received("")
 
     class Handler(BaseHTTPRequestHandler):
@@ -69,7 +73,7 @@ def collector() -> Iterator[Received]:
         def log_message(self, *_: object) -> None:
             """Not to the terminal."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     received.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
@@ -108,3 +112,42 @@ def _told(attributes: Any) -> dict[str, Any]:
         (kind, value), *_ = MessageToDict(one.value).items()
         found[one.key] = int(value) if kind == "intValue" else value
     return found
+
+
+def text(spans: Sequence[Span]) -> str:
+    """Traces as trees: when a span began and how long it took, in ms, and what it tells."""
+    inside = {span.parent: [one for one in spans if one.parent == span.parent] for span in spans}
+    known = {span.id for span in spans}
+    roots = [span for span in spans if span.parent not in known]
+    return "\n\n".join(_tree(root, inside, root.start, 0) for root in roots)
+
+
+def _tree(span: Span, inside: dict[str, list[Span]], zero: int, depth: int) -> str:
+    began, took = (span.start - zero) / 1e6, (span.end - span.start) / 1e6
+    head = f"{'  ' * depth}{span.name}" + ("  ERROR" if span.is_error else "")
+    lines = [
+        f"{head:<16}{began:>8.3f} ms + {took:.3f} ms  trace {span.trace[:8]} span {span.id[:8]}"
+    ]
+    lines += [f"{'  ' * depth}    {name} = {value}" for name, value in sorted(span.told.items())]
+    lines += [
+        f"{'  ' * depth}    link to span {link[:8]} of trace {t[:8]}" for t, link in span.links
+    ]
+    lines += [_tree(one, inside, zero, depth + 1) for one in inside.get(span.id, [])]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Print traces, each time that there has been no new span for a second."""
+    with collector(PORT) as received:
+        print(f"takes traces at {received.url}")  # noqa: T201
+        told = 0
+        while True:
+            before = len(received.spans)
+            time.sleep(1.0)
+            if before == len(received.spans) > told:
+                print(text(received.spans[told:]), end="\n\n", flush=True)  # noqa: T201
+                told = before
+
+
+if __name__ == "__main__":
+    main()

@@ -19,14 +19,24 @@ import httpx
 
 from service.ray_profile import environment
 from tests.engines import ROOT
-from tests.processes import family_of, title
+from tests.processes import family_of, named
 
 HEAD_PORT = 6379
 ADDRESS = f"127.0.0.1:{HEAD_PORT}"
-PORT, AGENT_PORT, METRICS_PORT, STATISTICS_PORT = 8000, 52365, 9101, 8404
+PORT, METRICS_PORT, STATISTICS_PORT = 8000, 9101, 8404
+# A node whose agents choose a port themselves dies where they take over 15 s to tell it.
+OWN_PORTS = {
+    "dashboard-agent-listen-port": 52365,
+    "dashboard-agent-grpc-port": 52465,
+    "runtime-env-agent-port": 52565,
+    "metrics-export-port": 52665,
+}
 WORKERS = (1, 2)
-READY_S = 120.0
+READY_S = 180.0
+REPLICA = "ServeReplica"
 EVERY_INTERFACE = "0.0.0.0"  # noqa: S104 - in a network of its own
+# How long nodes wait for a head that is away, as KubeRay has it where the state of one is kept.
+WAITING = {"RAY_gcs_rpc_server_reconnect_timeout_s": "600"}
 DEPLOY = """
 import sys
 import ray
@@ -49,11 +59,13 @@ class Cluster:
     Attributes:
         folder: For what Ray keeps.
         environ: Of all nodes.
+        kept: Further variables of the head, which say where it keeps its state.
         nodes: The command that started each.
     """
 
     folder: Path
     environ: dict[str, str]
+    kept: Mapping[str, str] = field(default_factory=dict)
     nodes: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def start(self, number: int) -> None:
@@ -64,11 +76,11 @@ class Cluster:
             own = ["--head", f"--port={HEAD_PORT}", "--num-cpus=0", "--include-dashboard=false"]
             own += [f"--temp-dir={self.folder}"]
         common = ["--node-ip-address=127.0.0.1", f"--object-store-memory={128 * 2**20}"]
-        common += [f"--dashboard-agent-listen-port={AGENT_PORT + number}"]
+        common += [f"--{name}={port + number}" for name, port in OWN_PORTS.items()]
         self.nodes[number] = subprocess.Popen(
             [*ray, *own, *common],
             cwd=ROOT,
-            env=self.environ | _ports(number),
+            env=self.environ | (self.kept if number == 0 else _ports(number)),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
@@ -96,18 +108,34 @@ class Cluster:
 
     def deploy(self, bundles: Path) -> None:
         """Serve two replicas."""
+        self.deployed(self.deploying(bundles))
+
+    def deploying(self, bundles: Path) -> subprocess.Popen[bytes]:
+        """What asks for two replicas, and ends when there are two."""
         command = [sys.executable, "-c", DEPLOY, str(bundles), ADDRESS]
-        subprocess.run(command, cwd=ROOT, env=self.environ, check=True, timeout=READY_S)
+        return subprocess.Popen(command, cwd=ROOT, env=self.environ)
+
+    def deployed(self, deploying: subprocess.Popen[bytes]) -> None:
+        """Wait for the end of :meth:`deploying`."""
+        try:
+            code = deploying.wait(READY_S)
+        finally:
+            deploying.kill()
+        if code:
+            raise RuntimeError(f"the service was not deployed, exit code {code}")
 
     def replicas(self) -> int:
         """How many processes answer, over all nodes."""
-        processes = {pid for node in self.nodes.values() for pid in family_of(node.pid)}
-        return sum("ServeReplica" in title(pid) for pid in processes)
+        return sum(len(self.replicas_of(number)) for number in self.nodes)
+
+    def replicas_of(self, number: int) -> list[int]:
+        """Processes of a node that answer."""
+        return named(self.nodes[number].pid, REPLICA)
 
     def wait(self) -> None:
         """Until two replicas run and every worker's proxy answers."""
         until = time.monotonic() + READY_S
-        while not (self.replicas() == 2 and all(_answers(n) for n in self.nodes if n)):
+        while not (self.replicas() == 2 and all(answers(n) for n in self.nodes if n)):
             if time.monotonic() > until:
                 raise TimeoutError(f"{self.replicas()} replicas after {READY_S:g} s")
             time.sleep(0.3)
@@ -120,7 +148,7 @@ def url(number: int) -> str:
 
 @contextmanager
 def cluster(bundles: Path, kept: Mapping[str, str] | None = None) -> Iterator[Cluster]:
-    """A cluster that serves; ``kept`` are variables that say where its head keeps its state."""
+    """A cluster that serves; ``kept`` says where its head keeps its state, if it does."""
     with nodes(kept) as found:
         found.begin(bundles)
         yield found
@@ -131,10 +159,11 @@ def nodes(kept: Mapping[str, str] | None = None) -> Iterator[Cluster]:
     """A cluster none of whose nodes has been started."""
     profile = environment(EVERY_INTERFACE, secrets.token_hex(32), {})
     profile |= {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1", "LOGDET_FOLLOW_S": "0"}
+    profile |= WAITING if kept else {}
     with tempfile.TemporaryDirectory(
         prefix="ray-", dir="/tmp", ignore_cleanup_errors=True
     ) as folder:
-        found = Cluster(Path(folder), os.environ | profile | (kept or {}))
+        found = Cluster(Path(folder), os.environ | profile, kept or {})
         try:
             yield found
         finally:
@@ -143,8 +172,6 @@ def nodes(kept: Mapping[str, str] | None = None) -> Iterator[Cluster]:
 
 
 def _ports(number: int) -> dict[str, str]:
-    if number == 0:
-        return {}
     return {
         "RAY_SERVE_WORKER_PROXY_HTTP_PORT": str(PORT + number),
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(METRICS_PORT + number),
@@ -162,7 +189,8 @@ def _wait_for_head() -> None:
     raise TimeoutError(f"no head after {READY_S:g} s")
 
 
-def _answers(number: int) -> bool:
+def answers(number: int) -> bool:
+    """Whether the proxy of a node has a replica to send requests to."""
     try:
         return httpx.get(f"{url(number)}/v1/models", timeout=5).status_code == httpx.codes.OK
     except httpx.HTTPError:

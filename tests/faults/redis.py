@@ -13,12 +13,11 @@ from pathlib import Path
 SERVER = "redis-server"
 PORT = 6390
 START_S = 10.0
-# What nodes are started with, and KubeRay sets where a cluster has ``gcsFaultToleranceOptions``:
-# where the state is, under which name, and how long nodes wait for a head that is away.
+# What a head is started with, and KubeRay sets where a cluster has ``gcsFaultToleranceOptions``:
+# where its state is, and under which name.
 KEPT = {
     "RAY_REDIS_ADDRESS": f"127.0.0.1:{PORT}",
     "RAY_external_storage_namespace": "logdet",
-    "RAY_gcs_rpc_server_reconnect_timeout_s": "600",
 }
 
 
@@ -29,7 +28,7 @@ def is_there() -> bool:
 
 @contextmanager
 def redis(folder: Path) -> Iterator[Mapping[str, str]]:
-    """An empty one; the variables of the nodes that use it."""
+    """An empty one; the variables of a head that uses it."""
     where = ["--bind", "127.0.0.1", "--port", str(PORT), "--dir", str(folder)]
     process = subprocess.Popen(
         [SERVER, *where, "--save", "", "--appendonly", "no"], stdout=subprocess.DEVNULL

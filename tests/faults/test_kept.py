@@ -26,7 +26,7 @@ pytestmark = [
 
 WHERE = "cluster of three, Redis"
 BEFORE_S, AWAY_S, AFTER_S = 1.5, 10.0, 10.0
-REPLICA, CONTROLLER = "ServeReplica", "ServeController"
+CONTROLLER = "ServeController"
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def until_led(nodes: Cluster) -> None:
 
 
 def test_a_head_that_comes_back_finds_its_cluster(nodes: Cluster) -> None:
-    replicas = named(nodes.nodes[1].pid, REPLICA) + named(nodes.nodes[2].pid, REPLICA)
+    replicas = nodes.replicas_of(1) + nodes.replicas_of(2)
     with Steady(kinds(url(1))) as steady:
         time.sleep(BEFORE_S)
         at = nodes.kill(0)
@@ -57,13 +57,13 @@ def test_a_head_that_comes_back_finds_its_cluster(nodes: Cluster) -> None:
         assert not told.wrong
         assert told.after.total() == 0, told.reasons()
         assert set(told.reasons()) <= RETRYABLE
-    after = named(nodes.nodes[1].pid, REPLICA) + named(nodes.nodes[2].pid, REPLICA)
+    after = nodes.replicas_of(1) + nodes.replicas_of(2)
     assert after == replicas, "the replicas were started again"
 
 
 def test_it_leads_as_before(nodes: Cluster) -> None:
     """What shows that the state was kept: it replaces a replica that nobody told it of."""
-    (victim,) = named(nodes.nodes[2].pid, REPLICA)
+    (victim,) = nodes.replicas_of(2)
     with Steady(kinds(url(1))) as steady:
         time.sleep(BEFORE_S)
         at = time.monotonic()
@@ -74,4 +74,4 @@ def test_it_leads_as_before(nodes: Cluster) -> None:
     for told in steady.told.values():
         assert not told.wrong
         assert told.after.total() == 0, told.reasons()
-    assert named(nodes.nodes[2].pid, REPLICA) != [victim]
+    assert nodes.replicas_of(2) != [victim]

@@ -25,3 +25,11 @@ def test_behind_haproxy_the_suites_pass_as_they_do_on_loopback(
 ) -> None:
     # One service at a time: HAProxy has fixed ports.
     assert "skipped" not in pytest_there("-k", tests, *suites, timeout_s=200)
+
+
+@pytest.mark.serve
+@pytest.mark.timeout(700)
+@pytest.mark.skipif(not can_be_made(), reason="needs a network of its own")
+def test_a_second_node_can_join_and_go() -> None:
+    suite = "tests/ray/test_second_node.py"
+    assert "skipped" not in pytest_there("-m", "serve", suite, timeout_s=600)

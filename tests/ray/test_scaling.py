@@ -73,8 +73,7 @@ def test_load_brings_a_replica_and_quiet_takes_it_away(bundles: Path, tmp_path: 
         assert replicas() == 1
         with Steady(kinds(running.url, address[1]), rate=10) as steady:
             with load(running.url) as statuses:
-                up_s = until(lambda: replicas() == 2)
-                until(lambda: answering(running.url) == 2)
+                up_s = until(lambda: answering(running.url) == 2)
                 time.sleep(3.0)
                 assert replicas() == 2
             down_s = until(lambda: replicas() == 1)
