@@ -38,7 +38,7 @@ def nodes(bundles: Path) -> Iterator[Cluster]:
 
 
 def drain(nodes: Cluster, number: int) -> float:
-    """Do what ``preStop`` does, on a machine where several nodes are; the seconds it then waits."""
+    """Do what ``preStop`` does, where several nodes share a machine; the seconds it waits then."""
     pod = worker(of_kind(documents(BASE), "RayService"))["template"]
     script = container(pod)["lifecycle"]["preStop"]["exec"]["command"][-1]
     words = shlex.split(script.partition(";")[0])
