@@ -126,8 +126,9 @@ def _written(folder: Path) -> list[Document]:
     kustomization = yaml.safe_load((folder / "kustomization.yaml").read_text())
     found: list[Document] = []
     for file in kustomization["resources"]:
-        found += yaml.safe_load_all((folder / file).read_text())
-    for made in kustomization["configMapGenerator"]:
+        path = folder / file
+        found += _written(path) if path.is_dir() else yaml.safe_load_all(path.read_text())
+    for made in kustomization.get("configMapGenerator", []):
         (file,) = made["envs"]
         lines = (folder / file).read_text().splitlines()
         data = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))

@@ -60,8 +60,11 @@ def test_what_writes_bundles_writes_those_that_are_served(name: str) -> None:
     assert not bundles.get("readOnly")
     # Several machines mount it at once.
     assert served["spec"]["accessModes"] == ["ReadWriteMany"]
-    data = of_kind(documents("training"), "PersistentVolumeClaim")["metadata"]["name"]
-    assert claims[mounts["/data"]["name"]] == data
+    # All of it is there before the service is, which does not start without a bundle.
+    made = [d for d in documents("training") if d["kind"] == "PersistentVolumeClaim"]
+    assert served in made
+    assert set(claims.values()) == {claim["metadata"]["name"] for claim in made}
+    assert mounts["/data"]["name"] in claims
     # Ray's pods are found by these labels; what trains is none of them.
     policy = of_kind(documents(BASE), "NetworkPolicy")["spec"]
     assert not selects(policy["podSelector"], labels(pod))
