@@ -13,7 +13,6 @@ from tests.network import can_be_made, pytest_there
 SUITES = (
     "tests/faults/test_processes.py",
     "tests/faults/test_nodes.py",
-    "tests/faults/test_drained.py",
     pytest.param(
         "tests/faults/test_kept.py",
         marks=pytest.mark.skipif(not is_there(), reason="redis-server is not installed"),
