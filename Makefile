@@ -14,7 +14,7 @@ STAMP := $(VENV)/.setup-done
 .DEFAULT_GOAL := help
 .PHONY: help setup check audit sbom lock image-sizes format test test-serve test-contract test-slow replay test-faults soak \
 	serve serve-ray bundle compare toy-table density-table tails-table trim-table why-table graph-table \
-	inference-table bound-table outlier-table anomaly-table bench bench-bundle bench-peers bench-graphs \
+	inference-table bound-table outlier-table anomaly-table manifests bench bench-bundle bench-peers bench-graphs \
 	bench-batch bench-gpu h2load dashboard clean
 
 help: ## Show this list
@@ -139,6 +139,9 @@ anomaly-table: setup ## Labelled anomalies beside other detectors: make anomaly-
 
 dashboard: setup ## Grafana's dashboard from deploy/grafana, into deploy/grafana/dashboards
 	$(BIN)/python -m deploy.grafana.dashboard
+
+manifests: setup ## The rules of Prometheus as a manifest for its operator (deploy/kubernetes)
+	$(BIN)/python deploy/kubernetes/rules.py
 
 # The flow that is put under load. Made again where the code that makes graphs has changed.
 BENCH := build/bench

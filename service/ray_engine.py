@@ -1,8 +1,8 @@
 """The service on Ray Serve: the same core in replicas, on one machine or a cluster.
 
 ``serve`` is what ``logdet serve --ray`` runs. ``build`` is what a cluster's configuration names
-(``deploy/kubernetes/rayservice.yaml``). Ray reads its environment when it is imported, so neither
-it nor a module that needs it is imported before that is set.
+(``deploy/kubernetes/base/rayservice.yaml``). Ray reads its environment when it is imported, so
+neither it nor a module that needs it is imported before that is set.
 """
 
 from __future__ import annotations
@@ -61,18 +61,19 @@ def build(args: dict[str, Any]) -> Any:  # noqa: ANN401
     """The application for a cluster that exists.
 
     Args:
-        args: Fields of :class:`service.config.ServiceConfig`; with ``max_replicas`` the number of
+        args: Fields of :class:`service.config.ServiceConfig`, before those that the environment
+            of the nodes has as ``LOGDET_`` variables. With ``max_replicas`` the number of
             replicas follows the work, otherwise it and their resources are the cluster
             configuration's to set. gRPC is answered where ``grpc_port`` is named: each
             replica listens there, and those of one machine share it. They say who may ask:
             ``tokens_file``, a path on every node, or ``allow_anonymous``.
 
     Raises:
-        StartError: If they do not.
+        StartError: If they do not, or one is not acceptable.
     """
     from service.ray_replica import application
 
-    config = ServiceConfig.model_validate({"host": EVERY_INTERFACE, **args})
+    config = ServiceConfig.from_environ(os.environ, **{"host": EVERY_INTERFACE, **args})
     refuse_tls(config)
     refuse_undecided(config)
     return application(config, 1, 0)

@@ -1,8 +1,8 @@
 """The environment that Ray's processes are started with: what they bind, and which proxy is used.
 
 Ray reads it when it is imported and when a process starts, so it is set before either. Clusters
-set :data:`CLUSTER` on every node (``deploy/kubernetes/rayservice.yaml``); ``logdet serve --ray``
-starts a Ray of its own and adds :data:`OWN`.
+set :data:`CLUSTER` on every node (``deploy/kubernetes/base/rayservice.yaml``); ``logdet serve
+--ray`` starts a Ray of its own and adds :data:`OWN`.
 """
 
 from __future__ import annotations

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import json
 import re
 import shutil
 import subprocess
@@ -11,27 +9,19 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 import yaml
 
 from service.config import ServiceConfig
 from service.door import refuse_undecided
-from service.ray_profile import CLUSTER
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
-SCHEMA = ROOT.parent / "shared" / "kuberay" / "rayservice-v1.schema.json"
 API_PORT = ServiceConfig.model_fields["port"].default
 
 
 def read_yaml(path: Path) -> Any:
     return yaml.safe_load(path.read_text())
-
-
-@pytest.fixture(scope="module")
-def ray_service() -> Any:
-    return read_yaml(DEPLOY / "kubernetes" / "rayservice.yaml")
 
 
 @pytest.fixture(scope="module")
@@ -46,90 +36,12 @@ def constraints() -> dict[str, str]:
     return {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in pins}
 
 
-def containers(ray_service: Any) -> list[Any]:
-    cluster = ray_service["spec"]["rayClusterConfig"]
-    groups = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
-    return [c for group in groups for c in group["template"]["spec"]["containers"]]
-
-
-def serve_config(ray_service: Any) -> Any:
-    return yaml.safe_load(ray_service["spec"]["serveConfigV2"])
-
-
-def test_the_ray_service_follows_the_operators_schema(ray_service: Any) -> None:
-    if not SCHEMA.exists():
-        pytest.skip("the operator's schema is not beside this checkout")
-    schema = json.loads(SCHEMA.read_text())
-    jsonschema.Draft202012Validator(schema).validate(ray_service)
-
-
-def test_every_ray_container_has_the_environment_of_the_profile(ray_service: Any) -> None:
-    for container in containers(ray_service):
-        assert {e["name"]: e["value"] for e in container["env"]} == CLUSTER
-
-
-def test_every_ray_container_shows_the_port_of_the_api(ray_service: Any) -> None:
-    config = serve_config(ray_service)
-    assert config["http_options"]["port"] == API_PORT
-    assert config["applications"][0]["args"]["grpc_port"] == API_PORT + 1
-    for container in containers(ray_service):
-        assert {"name": "serve", "containerPort": API_PORT} in container["ports"]
-        assert {"name": "grpc", "containerPort": API_PORT + 1} in container["ports"]
-
-
-def test_every_ray_container_is_unprivileged_and_bounded(ray_service: Any) -> None:
-    for container in containers(ray_service):
-        assert container["securityContext"]["allowPrivilegeEscalation"] is False
-        assert {"cpu", "memory"} <= container["resources"]["limits"].keys()
-        assert {"livenessProbe", "readinessProbe"} <= container.keys()
-
-
-def test_the_ray_version_of_the_cluster_is_the_pinned_one(
-    ray_service: Any, constraints: dict[str, str]
-) -> None:
-    assert ray_service["spec"]["rayClusterConfig"]["rayVersion"] == constraints["ray"]
-
-
-def test_the_one_application_of_the_cluster_can_be_imported_and_configured(
-    ray_service: Any,
-) -> None:
-    (application,) = serve_config(ray_service)["applications"]
-    module, _, name = application["import_path"].partition(":")
-    assert callable(getattr(importlib.import_module(module), name))
-    ServiceConfig.model_validate(application["args"])
-
-
-def test_who_may_ask_is_decided_in_every_file(ray_service: Any, compose: Any) -> None:
-    (application,) = serve_config(ray_service)["applications"]
-    refuse_undecided(ServiceConfig(host="0.0.0.0", **application["args"]))  # noqa: S104
-    kserve = read_yaml(DEPLOY / "kserve" / "inferenceservice.yaml")
-    (predictor,) = kserve["spec"]["predictor"]["containers"]
+def test_who_may_ask_is_decided_in_every_file(compose: Any) -> None:
+    kserve = read_yaml(DEPLOY / "kserve" / "servingruntime.yaml")
+    (predictor,) = kserve["spec"]["containers"]
     given = {entry["name"]: entry["value"] for entry in predictor["env"]}
     for environ in (compose["services"]["logdet"]["environment"], given):
         refuse_undecided(ServiceConfig.from_environ(environ, host="0.0.0.0"))  # noqa: S104
-
-
-def test_the_file_of_tokens_is_mounted_where_replicas_run(ray_service: Any) -> None:
-    (application,) = serve_config(ray_service)["applications"]
-    folder = str(Path(application["args"]["tokens_file"]).parent)
-    cluster = ray_service["spec"]["rayClusterConfig"]
-    for group in [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]:
-        pod = group["template"]["spec"]
-        (container,) = pod["containers"]
-        mounted = {m["name"]: m["mountPath"] for m in container["volumeMounts"]}
-        (volume,) = pod["volumes"]
-        assert mounted == {volume["name"]: folder}
-        assert volume["secret"]["secretName"] in (DEPLOY / "README.md").read_text()
-
-
-def test_replicas_of_the_cluster_fit_its_workers(ray_service: Any) -> None:
-    (application,) = serve_config(ray_service)["applications"]
-    workers = ray_service["spec"]["rayClusterConfig"]["workerGroupSpecs"]
-    cores = sum(
-        g["replicas"] * int(g["template"]["spec"]["containers"][0]["resources"]["limits"]["cpu"])
-        for g in workers
-    )
-    assert sum(d["num_replicas"] for d in application["deployments"]) <= cores
 
 
 def test_published_ports_of_the_compose_file_are_on_loopback(compose: Any) -> None:

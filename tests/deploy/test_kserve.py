@@ -15,17 +15,23 @@ import pytest
 import yaml
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from service.config import ServiceConfig
+
 ROOT = Path(__file__).parents[2]
-FILE = ROOT / "deploy" / "kserve" / "inferenceservice.yaml"
+FOLDER = ROOT / "deploy" / "kserve"
 PAGE = ROOT / "docs" / "kserve.md"
 # What cannot be as in a pod: its address, its ports, its folder.
 HERE = {"--host": "127.0.0.1", "--port": "0", "--grpc-port": "0", "--bundles": "exported/bundles"}
 
 
+def read(name: str) -> Any:
+    return yaml.safe_load((FOLDER / f"{name}.yaml").read_text())
+
+
 @pytest.fixture(scope="module")
 def container() -> Any:
-    predictor = yaml.safe_load(FILE.read_text())["spec"]["predictor"]
-    return predictor["containers"][0]
+    (one,) = read("servingruntime")["spec"]["containers"]
+    return one
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +65,32 @@ def test_ports_and_probes_name_each_other(container: Any) -> None:
     for probe in ("readinessProbe", "livenessProbe"):
         assert container[probe]["httpGet"]["port"] == ports["http1"]
     assert given["--bundles"] == "/mnt/models"  # where the storage initializer puts them
+
+
+def test_the_service_asks_for_a_runtime_that_there_is() -> None:
+    runtime, predictor = read("servingruntime"), read("inferenceservice")["spec"]["predictor"]
+    model = predictor["model"]
+    assert model["runtime"] == runtime["metadata"]["name"]
+    assert model["protocolVersion"] in runtime["spec"]["protocolVersions"]
+    formats = [
+        {key: entry[key] for key in ("name", "version")}
+        for entry in runtime["spec"]["supportedModelFormats"]
+    ]
+    assert model["modelFormat"] in formats
+    (one,) = runtime["spec"]["containers"]
+    annotations = runtime["spec"]["annotations"]
+    assert f"--port={annotations['prometheus.kserve.io/port']}" in one["args"]
+    (pause,) = one["lifecycle"]["preStop"]["exec"]["command"][1:]
+    drain = ServiceConfig.model_fields["drain_timeout_s"].default
+    assert predictor["terminationGracePeriodSeconds"] > float(pause) + drain + 10
+
+
+def test_pages_that_the_files_name_are_answered(
+    container: Any, addresses: tuple[str, str]
+) -> None:
+    url, _ = addresses
+    path = read("servingruntime")["spec"]["annotations"]["prometheus.kserve.io/path"]
+    assert "logdet_" in httpx.get(url + path).text
 
 
 def test_what_the_probes_ask_is_answered(container: Any, addresses: tuple[str, str]) -> None:
