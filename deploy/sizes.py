@@ -7,6 +7,7 @@ The image of Python below them and the project itself come to it.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import sysconfig
@@ -50,8 +51,15 @@ def _install(lock: Path, folder: str) -> None:
     how = ["--no-cache", "--no-deps", "--no-build", "--require-hashes", "--compile-bytecode"]
     where = ["--python", sys.executable, "--target", folder]
     subprocess.run(  # noqa: S603 - a pinned tool, with arguments of our own
-        [uv, "pip", "install", "--quiet", *how, *where, "-r", lock], check=True
+        [uv, "pip", "install", "--quiet", *how, *where, "-r", lock],
+        check=True,
+        env=os.environ if lock.stem.endswith("cpu") else _without_other_indexes(),
     )
+
+
+def _without_other_indexes() -> dict[str, str]:
+    """The environment without what names torch's builds for a CPU; ``make lock`` does the same."""
+    return {k: v for k, v in os.environ.items() if k not in ("UV_INDEX", "UV_FIND_LINKS")}
 
 
 def main() -> None:
