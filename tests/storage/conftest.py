@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow.fs as fs
+import pytest
+
+from tests.storage.servers import ENVIRONMENT, Server, Store, s3_server
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """A server for all tests; each has a bucket of its own."""
+    with s3_server() as running:
+        yield running
+
+
+@pytest.fixture(params=["file", "s3"])
+def store(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Store:
+    """An empty prefix: of a folder by its address, and of a bucket."""
+    if request.param == "file":
+        (tmp_path / "there").mkdir()
+        return Store(f"file://{tmp_path}/there")
+    return s3_store(request, monkeypatch)
+
+
+@pytest.fixture
+def bucket(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """An empty prefix of a bucket."""
+    return s3_store(request, monkeypatch)
+
+
+def s3_store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Store:
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    server: Server = request.getfixturevalue("server")
+    name = f"b{abs(hash(request.node.nodeid)):x}"
+    files, _ = fs.FileSystem.from_uri(server.address("x") + "&allow_bucket_creation=true")
+    files.create_dir(name)
+    return Store(server.address(f"{name}/models"))
