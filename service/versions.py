@@ -23,6 +23,8 @@ from service.route import check_start, log_change, route, unfit
 from service.runtime import Runtime
 from service.stamps import Key, Stamp, stamps
 
+_AWAY = "the storage of the bundles cannot be reached; what serves goes on, ask again later"
+
 log = logging.getLogger(__name__)
 
 
@@ -65,10 +67,12 @@ class Versions:
 
         Raises:
             ServiceError: ``not_found`` if there are none, ``invalid_input`` if one is refused;
-                what serves has not changed then.
+                ``not_ready`` if the storage cannot be reached; what serves has not changed then.
         """
         async with self._changing:
             await asyncio.to_thread(self._place.refresh, at_once=True)
+            if self._place.health is not None and self._place.health.is_away:
+                raise ServiceError(ErrorKind.NOT_READY, _AWAY)
             if name not in await asyncio.to_thread(names, self._root):
                 raise ServiceError(ErrorKind.NOT_FOUND, f"no bundle is named {name[:64]!r}")
             found = await asyncio.to_thread(versions, self._root, name)

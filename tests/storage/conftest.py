@@ -17,27 +17,29 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture(params=["file", "s3"])
-def store(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Store:
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     """An empty prefix: of a folder by its address, and of a bucket."""
     if request.param == "file":
         (tmp_path / "there").mkdir()
         return Store(f"file://{tmp_path}/there")
-    return s3_store(request, monkeypatch)
+    return s3_store(request)
 
 
 @pytest.fixture
-def bucket(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Store:
+def bucket(request: pytest.FixtureRequest) -> Store:
     """An empty prefix of a bucket."""
-    return s3_store(request, monkeypatch)
+    return s3_store(request)
 
 
-def s3_store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Store:
-    for name, value in ENVIRONMENT.items():
-        monkeypatch.setenv(name, value)
+def s3_store(request: pytest.FixtureRequest) -> Store:
     server: Server = request.getfixturevalue("server")
     name = f"b{abs(hash(request.node.nodeid)):x}"
     files, _ = fs.FileSystem.from_uri(server.address("x") + "&allow_bucket_creation=true")
     files.create_dir(name)
     return Store(server.address(f"{name}/models"))
+
+
+@pytest.fixture(autouse=True)
+def _credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
