@@ -94,6 +94,19 @@ provider_option = click.option(
     show_default=True,
     help="Where graphs run.",
 )
+
+
+def _elsewhere(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    from service.storage.address import is_address
+
+    if not is_address(value):
+        raise click.BadParameter(
+            f"expected an address such as s3://bucket/prefix, got {value!r}", ctx, param
+        )
+    return value
+
+
+elsewhere_argument = click.argument("address", metavar="ADDRESS", callback=_elsewhere)
 model_argument = click.argument("model", metavar="NAME[/VERSION]", callback=_reference)
 
 

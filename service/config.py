@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from service.errors import StartError
 from service.policy import Policy
-from service.storage.address import checked, is_address
+from service.storage.address import is_address
 
 PREFIX = "LOGDET_"
 MAX_SESSIONS = 4  # more threads than this in one process only share the interpreter's lock
@@ -46,14 +46,8 @@ def policies(value: object) -> dict[str, str]:
 
 
 def folder_or_address(value: object) -> object:
-    """A folder of this machine as a path, an address elsewhere as text.
-
-    Raises:
-        ValueError: If the address holds a password.
-    """
-    if not isinstance(value, str):
-        return value
-    return checked(value) if is_address(value) else Path(value)
+    """A folder of this machine as a path, an address elsewhere as text."""
+    return Path(value) if isinstance(value, str) and not is_address(value) else value
 
 
 class ServiceConfig(BaseModel):

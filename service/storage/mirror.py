@@ -13,16 +13,14 @@ from functools import partial
 from pathlib import Path
 
 from exported.artifact import BundleFile
-from exported.bundle import MAX_BUNDLE_BYTES, MAX_FILE_BYTES
-from exported.document import MANIFEST_FILE, MAX_MANIFEST_BYTES, parse_manifest
-from exported.errors import BundleError, BundleInvalidError
-from exported.kinds import AnyManifest
+from exported.errors import BundleError
 from service.errors import StartError
 from service.place import MAX_POLICY_BYTES, POLICY_FILE, replace_file
 from service.stamps import Key
 from service.storage.bucket import Bucket, Files, Found, readable
 from service.storage.health import Health
 from service.storage.kept import Kept
+from service.storage.transfer import content, describe
 
 REFUSED = "refused when it was fetched; the service's log says why"
 UNREADABLE = "not to be fetched; the service's log says why"
@@ -118,7 +116,7 @@ class Mirror:
         """Have a bundle here, or say why not."""
         others = {other: why for other, why in self.refused.items() if other != key}
         try:
-            described, manifest = self._manifest(key, files)
+            described, manifest = describe(self._bucket, key, files)
             self._kept.take(manifest, described, partial(self._fetch, key))
         except BundleError as error:
             self.refused = others | {key: REFUSED}
@@ -133,26 +131,8 @@ class Mirror:
         if not at_once:  # what was looked at once may change within the second of its time
             self._done[key] = files
 
-    def _manifest(self, key: Key, files: Files) -> tuple[bytes, AnyManifest]:
-        """The manifest of a bundle whose files are there and of the sizes that it tells."""
-        if MANIFEST_FILE not in files:
-            raise BundleInvalidError(f"{MANIFEST_FILE} is missing")
-        described = self._bucket.read(_path(key, MANIFEST_FILE), MAX_MANIFEST_BYTES)
-        manifest = parse_manifest(described)
-        if (manifest.name, manifest.version) != key:
-            raise BundleInvalidError(
-                f"it holds {manifest.name}/{manifest.version} and must be named so"
-            )
-        total = sum(entry.size_bytes for entry in manifest.files())
-        if total > MAX_BUNDLE_BYTES:
-            raise BundleInvalidError(f"bundle has {total} bytes, at most {MAX_BUNDLE_BYTES} are")
-        for entry in manifest.files():
-            _check(entry, files)
-        return described, manifest
-
     def _fetch(self, key: Key, entry: BundleFile) -> Iterator[bytes]:
-        # One byte more than there should be, so that a file that grew is not taken for its start.
-        for chunk in self._bucket.chunks(_path(key, entry.file), entry.size_bytes + 1):
+        for chunk in content(self._bucket, key, entry):
             self.health.fetched_bytes += len(chunk)
             yield chunk
 
@@ -177,23 +157,3 @@ class Mirror:
             if not here.is_file() or here.read_bytes() != text:
                 here.parent.mkdir(exist_ok=True)
                 replace_file(here, text)
-
-
-def _path(key: Key, file: str) -> str:
-    return f"{key[0]}/{key[1]}/{file}"
-
-
-def _check(entry: BundleFile, files: Files) -> None:
-    """Refuse a file that cannot be what the manifest describes, before any of it is fetched."""
-    if entry.size_bytes > MAX_FILE_BYTES:
-        raise BundleInvalidError(
-            f"{entry.file} has {entry.size_bytes} bytes, at most {MAX_FILE_BYTES} are read"
-        )
-    if entry.file not in files:
-        raise BundleInvalidError(f"{entry.file} is missing")
-    size = files[entry.file][0]
-    if size != entry.size_bytes:
-        raise BundleInvalidError(
-            f"{entry.file} is not the file the manifest describes "
-            f"(expected {entry.size_bytes} bytes, got {size})"
-        )

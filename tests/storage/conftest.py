@@ -5,8 +5,12 @@ from pathlib import Path
 
 import pyarrow.fs as fs
 import pytest
+from click.testing import CliRunner
 
+from logdet.cli import main
+from tests.bundles import write_gaussian
 from tests.storage.servers import ENVIRONMENT, Server, Store, s3_server
+from tests.terminal import Run
 
 
 @pytest.fixture(scope="session")
@@ -14,6 +18,21 @@ def server() -> Iterator[Server]:
     """A server for all tests; each has a bucket of its own."""
     with s3_server() as running:
         yield running
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Two versions of a Gaussian on this machine."""
+    for version in (1, 2):
+        write_gaussian(tmp_path / "bundles", version=version)
+    return tmp_path / "bundles"
+
+
+@pytest.fixture
+def run(root: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """The command in this process, its bundles those of the fixture."""
+    monkeypatch.setenv("LOGDET_BUNDLES", str(root))
+    return lambda *args: CliRunner().invoke(main, [str(arg) for arg in args])
 
 
 @pytest.fixture(params=["file", "s3"])

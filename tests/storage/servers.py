@@ -123,5 +123,7 @@ class Store:
 
     def names(self) -> set[str]:
         """All that is there."""
-        found: list[Any] = self.files.get_file_info(fs.FileSelector(self.base, recursive=True))
+        found: list[Any] = self.files.get_file_info(
+            fs.FileSelector(self.base, allow_not_found=True, recursive=True)
+        )
         return {i.path.removeprefix(f"{self.base}/") for i in found if i.is_file}

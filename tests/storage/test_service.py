@@ -122,13 +122,12 @@ def test_versions_in_a_bucket_are_followed(
     assert ENVIRONMENT["AWS_SECRET_ACCESS_KEY"] not in told
 
 
-@pytest.mark.parametrize("engine", ENGINES)
 def test_a_request_chooses_in_the_bucket_and_a_restart_does_the_same(
-    engine: str, bucket: Store, published: Path, tmp_path: Path
+    bucket: Store, published: Path, tmp_path: Path
 ) -> None:
     for version in ("1", "2"):
         bucket.put_bundle(published / "gauss" / version)
-    with serving(engine, bucket.address, tmp_path / "cache") as running:
+    with serving("embedded", bucket.address, tmp_path / "cache") as running:
         answer = httpx.post(
             f"{running.url}/v1/models/gauss/serve", json={"version": 1}, timeout=60
         )
