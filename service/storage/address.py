@@ -50,7 +50,7 @@ def opened(address: str) -> tuple[fs.FileSystem, str]:
         return _by_arrow(checked(address))
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ImportError, ValueError) as error:
         why = " ".join(str(error).split()).replace(address, shown(address))
-        raise ValueError(f"cannot open {shown(address)}: {why}") from error
+        raise ValueError(f"cannot reach {shown(address)}: {why}") from error
 
 
 def _by_arrow(address: str) -> tuple[fs.FileSystem, str]:

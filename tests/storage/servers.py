@@ -101,6 +101,11 @@ class Store:
         self.address = address
         self.files, self.base = fs.FileSystem.from_uri(address)
 
+    def at(self, path: str) -> str:
+        """The address of something in it."""
+        where, question, options = self.address.partition("?")
+        return f"{where}/{path}{question}{options}"
+
     def put(self, path: str, content: bytes) -> None:
         """Write an object."""
         full = f"{self.base}/{path}"

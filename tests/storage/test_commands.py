@@ -121,7 +121,7 @@ def test_publishing_says_so_too(run: Run, tmp_path: Path) -> None:
     ("address", "said"),
     [
         ("s3://key:hidden@bucket/x", "without a password"),
-        ("nosuch://bucket/x", "cannot open nosuch://bucket/x"),
+        ("nosuch://bucket/x", "cannot reach nosuch://bucket/x"),
     ],
 )
 def test_addresses_that_cannot_be_are_refused_without_their_secrets(
