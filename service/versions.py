@@ -10,8 +10,10 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
+from functools import partial
 
 from exported.bundle import names, versions
+from service.aside import aside
 from service.catalogue import UNREADABLE, Catalogue, read
 from service.errors import ErrorKind, ServiceError, invalid
 from service.kinds import AnyModel
@@ -70,7 +72,7 @@ class Versions:
                 ``not_ready`` if the storage cannot be reached; what serves has not changed then.
         """
         async with self._changing:
-            await asyncio.to_thread(self._place.refresh, at_once=True)
+            await aside(partial(self._place.refresh, at_once=True))
             if self._place.health is not None and self._place.health.is_away:
                 raise ServiceError(ErrorKind.NOT_READY, _AWAY)
             if name not in await asyncio.to_thread(names, self._root):
@@ -143,7 +145,7 @@ class Versions:
         copied is left alone. A folder without any bundle is taken for a disk that is away.
         """
         refused = self._place.refused
-        await asyncio.to_thread(self._place.refresh)
+        await aside(self._place.refresh)
         found = await asyncio.to_thread(stamps, self._root)
         texts = await asyncio.to_thread(self._policies.read)
         before, self._before = self._before, found

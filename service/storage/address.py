@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from functools import cache
 from typing import TYPE_CHECKING
@@ -58,7 +59,7 @@ def _by_arrow(address: str) -> tuple[fs.FileSystem, str]:
     import pyarrow.fs as fs
 
     try:
-        return fs.FileSystem.from_uri(address)  # type: ignore[no-any-return]
+        files, path = fs.FileSystem.from_uri(address)
     except pa.ArrowInvalid as error:
         if "Unrecognized filesystem type" not in str(error):
             raise
@@ -66,3 +67,6 @@ def _by_arrow(address: str) -> tuple[fs.FileSystem, str]:
 
         other, path = url_to_fs(address)
         return fs.PyFileSystem(fs.FSSpecHandler(other)), path
+    # One that is made of an address tries for minutes where nothing answers; a copy is made by the
+    # constructor, whose three attempts end after some seconds.
+    return (copy.copy(files) if files.type_name == "s3" else files), path

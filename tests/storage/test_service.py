@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +12,8 @@ import httpx
 import pytest
 
 import exported
+from service.errors import StartError
+from service.storage.bucket import refuse_nothing
 from tests.bundles import MEAN, ordinary_rows, write_gaussian
 from tests.engines import Running, embedded, on_ray
 from tests.storage.servers import ENVIRONMENT, Server, Store, s3_server
@@ -182,3 +185,24 @@ def filled(server: Server, published: Path, *versions: str) -> Store:
     for version in versions:
         store.put_bundle(published / "gauss" / version)
     return store
+
+
+@pytest.mark.slow
+def test_a_storage_that_does_not_answer_holds_nobody_up_for_long(
+    published: Path, tmp_path: Path
+) -> None:
+    with s3_server() as server:
+        store = filled(server, published, "1")
+        with serving("embedded", store.address, tmp_path / "cache") as running:
+            server.process.send_signal(signal.SIGSTOP)
+            try:
+                until(lambda: metric(running, "logdet_storage_away") == [1.0])
+                assert answering(running) == 1
+                running.process.terminate()
+                assert running.process.wait(30) == 0
+                with pytest.raises(
+                    StartError, match="cannot read the bundles at s3://bundles/models"
+                ):
+                    refuse_nothing(store.address)
+            finally:
+                server.process.send_signal(signal.SIGCONT)
