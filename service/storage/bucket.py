@@ -47,6 +47,7 @@ class Bucket:
         address: Such as ``s3://bucket/prefix``.
 
     Raises:
+        OSError: If the region of a bucket is not told and cannot be found out.
         ValueError: If nothing here opens it.
     """
 
@@ -135,8 +136,21 @@ def readable(bucket: Bucket) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        why = " ".join((error.strerror or str(error)).split())
-        raise StartError(f"cannot read the bundles at {bucket.shown}: {why}") from error
+        raise _unreadable(bucket.shown, error) from error
+
+
+def open_bucket(address: str) -> Bucket:
+    """What lies at an address.
+
+    Raises:
+        StartError: If nothing here opens it, or its region cannot be found out.
+    """
+    try:
+        return Bucket(address)
+    except ValueError as error:
+        raise StartError(str(error)) from error
+    except OSError as error:
+        raise _unreadable(shown(address), error) from error
 
 
 def refuse_nothing(address: str) -> None:
@@ -145,12 +159,14 @@ def refuse_nothing(address: str) -> None:
     Raises:
         StartError: If the address cannot be read, or there are no bundles.
     """
-    try:
-        bucket = Bucket(address)
-    except ValueError as error:
-        raise StartError(str(error)) from error
+    bucket = open_bucket(address)
     with readable(bucket):
         bucket.some()
+
+
+def _unreadable(where: str, error: OSError) -> StartError:
+    why = " ".join((error.strerror or str(error)).split())
+    return StartError(f"cannot read the bundles at {where}: {why}")
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from exported.errors import BundleError
 from service.errors import StartError
 from service.place import MAX_POLICY_BYTES, POLICY_FILE, replace_file
 from service.stamps import Key
-from service.storage.bucket import Bucket, Files, Found, readable
+from service.storage.bucket import Files, Found, open_bucket, readable
 from service.storage.health import Health
 from service.storage.kept import Kept
 from service.storage.transfer import content, describe
@@ -46,11 +46,9 @@ class Mirror:
 
     def __init__(self, address: str, cache: Path) -> None:
         self.root = cache / hashlib.sha256(address.encode()).hexdigest()[:16]
+        self._bucket = open_bucket(address)
         try:
-            self._bucket = Bucket(address)
             self._kept = Kept(self.root)
-        except ValueError as error:
-            raise StartError(str(error)) from error
         except OSError as error:
             raise StartError(
                 f"cannot keep bundles under {cache} ({error.strerror}); name a folder of this "

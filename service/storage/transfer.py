@@ -13,7 +13,7 @@ from exported.errors import BundleExistsError, BundleInvalidError, BundleNotFoun
 from exported.kinds import AnyManifest
 from service.errors import StartError
 from service.stamps import Key
-from service.storage.bucket import Bucket, Files, readable
+from service.storage.bucket import Bucket, Files, open_bucket, readable
 
 
 def describe(bucket: Bucket, key: Key, files: Files) -> tuple[bytes, AnyManifest]:
@@ -64,7 +64,7 @@ def push(folder: Path, address: str) -> str:
     manifest = parse_manifest(described)
     if manifest != bundle.manifest:
         raise BundleInvalidError(f"{folder} changed while it was read")
-    key, bucket = (manifest.name, manifest.version), _bucket(address)
+    key, bucket = (manifest.name, manifest.version), open_bucket(address)
     with _writable(bucket):
         if MANIFEST_FILE in bucket.find().bundles.get(key, {}):
             raise BundleExistsError(f"{key[0]}/{key[1]} is already published at {bucket.shown}")
@@ -88,7 +88,7 @@ def pull(address: str, name: str, version: int | None, root: Path) -> Path:
         StartError: If the address cannot be opened or read.
         OSError: If it cannot be written here.
     """
-    bucket = _bucket(address)
+    bucket = open_bucket(address)
     with readable(bucket):
         there = bucket.some().bundles
         key = _chosen(there, name, version)
@@ -129,13 +129,6 @@ def _check(entry: BundleFile, files: Files) -> None:
             f"{entry.file} is not the file the manifest describes "
             f"(expected {entry.size_bytes} bytes, got {size})"
         )
-
-
-def _bucket(address: str) -> Bucket:
-    try:
-        return Bucket(address)
-    except ValueError as error:
-        raise StartError(str(error)) from error
 
 
 @contextmanager

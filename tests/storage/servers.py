@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -57,21 +56,19 @@ def s3_server(port: int = 0) -> Iterator[Server]:
     """A server with nothing in it; a skip where there is none to start."""
     if not MOTO.exists():
         pytest.skip("build/s3 has no moto_server; make setup installs it")
-    with tempfile.TemporaryFile("w+") as log:
-        process = subprocess.Popen(
-            [str(MOTO), "-H", "127.0.0.1", "-p", str(port)],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=os.environ | {"NO_COLOR": "1", "PYTHONUNBUFFERED": "1"},
-        )
-        try:
-            yield Server(_port(process), process)
-        finally:
-            process.terminate()
-            process.wait(10)
-            process.stderr.close()  # type: ignore[union-attr]
-            log.close()
+    process = subprocess.Popen(
+        [str(MOTO), "-H", "127.0.0.1", "-p", str(port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"NO_COLOR": "1", "PYTHONUNBUFFERED": "1"},
+    )
+    try:
+        yield Server(_port(process), process)
+    finally:
+        process.terminate()
+        process.wait(10)
+        process.stderr.close()  # type: ignore[union-attr]
 
 
 def _port(process: subprocess.Popen[str]) -> int:

@@ -210,6 +210,22 @@ def test_what_was_damaged_here_is_fetched_again(
     assert read_bundle(again.root / "gauss" / "1") == read_bundle(published / "gauss" / "1")
 
 
+def test_processes_that_share_the_folder_do_not_wait_for_each_other(
+    mirror: Mirror, store: Store, published: Path, tmp_path: Path
+) -> None:
+    other = Mirror(store.address, tmp_path / "cache")
+    store.put_bundle(published / "gauss" / "2")
+    look_twice(mirror)
+    with other._kept.alone(waits=True):
+        store.put_bundle(published / "gauss" / "3")
+        look_twice(mirror)
+        assert here(mirror) == {"gauss/1", "gauss/2"}
+    look_twice(mirror)
+    assert here(other) == {"gauss/1", "gauss/2", "gauss/3"}
+    other.start()
+    assert other.health.fetched_bytes == 0
+
+
 def test_which_version_answers_is_followed(mirror: Mirror, store: Store) -> None:
     place = mirror.root / "gauss" / "serving.json"
     for text in (b'{"version": 1}', b'{"version": 2}'):
