@@ -6,12 +6,16 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import httpx
 import pytest
 
 import exported
+from service import embedded as embedded_engine
+from service import ray_engine
+from service.config import ServiceConfig
 from service.errors import StartError
 from service.storage.bucket import refuse_nothing
 from tests.bundles import MEAN, ordinary_rows, write_gaussian
@@ -206,3 +210,23 @@ def test_a_storage_that_does_not_answer_holds_nobody_up_for_long(
                     refuse_nothing(store.address)
             finally:
                 server.process.send_signal(signal.SIGCONT)
+
+
+@pytest.mark.parametrize(
+    "serve", [embedded_engine.serve, partial(ray_engine.serve, replicas=1, num_gpus=0)]
+)
+def test_a_bucket_that_cannot_be_read_is_one_sentence_at_the_start(
+    serve: Callable[..., None], bucket: Store, tmp_path: Path
+) -> None:
+    missing = bucket.address.replace("s3://", "s3://nobodys-")
+    for address, why in ((bucket.address, "there are no bundles"), (missing, "does not exist")):
+        config = ServiceConfig(bundles=address, cache=tmp_path, port=0, grpc=False)
+        with pytest.raises(StartError, match=rf"^cannot read the bundles at s3://[^?]*: .*{why}"):
+            serve(config)
+
+
+@pytest.mark.parametrize("bundles", ["s3://bucket/prefix?region=x", "folder/of/bundles"])
+def test_where_bundles_are_reaches_replicas_as_plain_data(bundles: str) -> None:
+    config = ServiceConfig.from_environ({"LOGDET_BUNDLES": bundles, "LOGDET_CACHE": "cache"})
+    assert str(config.bundles) == bundles
+    assert ServiceConfig.model_validate(config.model_dump(mode="json")) == config
