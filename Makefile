@@ -23,12 +23,14 @@ help: ## Show this list
 setup: $(STAMP) ## Create .venv with the pinned dependencies (PYTHON=python3.12 picks another Python)
 
 # torch goes first and alone: a machine that has a CPU build of it keeps that build.
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml constraints.txt tests/storage/requirements.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v < (3, 14) else "expected Python 3.11, 3.12 or 3.13, got %d.%d: name one with make setup PYTHON=python3.11" % v)'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^torch==' constraints.txt)" -c constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[ray,train,plot,dev]'
+	@test -x build/s3/bin/python || $(BIN)/python -m venv build/s3
+	@build/s3/bin/python -m pip install --quiet --disable-pip-version-check -r tests/storage/requirements.txt
 	@touch $(STAMP)
 	@echo "ready: make serve, or source $(VENV)/bin/activate and logdet --help"
 

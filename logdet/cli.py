@@ -27,6 +27,8 @@ COMMANDS = (
     "sample",
     "expect",
     "plot",
+    "push",
+    "pull",
     "serve",
 )
 _EXTRAS = {

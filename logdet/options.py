@@ -37,11 +37,12 @@ def optional_reference(
     return None if value is None else _reference(ctx, param, value)
 
 
-def _existing(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path:
+def _existing(ctx: click.Context, param: click.Parameter, value: str | None) -> Path:
     if value is not None:
-        if not value.is_dir():
+        folder = local(ctx, param, value)
+        if not folder.is_dir():
             raise click.BadParameter(f"there is no folder {value}", ctx, param)
-        return value
+        return folder
     if DEFAULT_BUNDLES.is_dir():
         return DEFAULT_BUNDLES
     import exported
@@ -49,12 +50,42 @@ def _existing(ctx: click.Context, param: click.Parameter, value: Path | None) ->
     return Path(exported.__file__).parent / "bundles"
 
 
+def _existing_or_address(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> Path | str:
+    from service.storage.address import is_address
+
+    return value if value is not None and is_address(value) else _existing(ctx, param, value)
+
+
+def local(ctx: click.Context, param: click.Parameter, value: str) -> Path:
+    """The callback of an option that names a folder of this machine."""
+    from service.storage.address import is_address, shown
+
+    if is_address(value):
+        raise click.BadParameter(
+            f"expected a folder of this machine, got {shown(value)}: logdet push and logdet pull "
+            "bring bundles there and here",
+            ctx,
+            param,
+        )
+    return Path(value)
+
+
 bundles_option = click.option(
     "--bundles",
-    type=click.Path(path_type=Path),
+    metavar="FOLDER",
     envvar="LOGDET_BUNDLES",
     callback=_existing,
     help="Folder that holds NAME/VERSION.  [default: exported/bundles, else the installed ones]",
+)
+served_option = click.option(
+    "--bundles",
+    metavar="FOLDER|ADDRESS",
+    envvar="LOGDET_BUNDLES",
+    callback=_existing_or_address,
+    help="Folder that holds NAME/VERSION, or an address that does, such as s3://bucket/prefix.  "
+    "[default: exported/bundles, else the installed ones]",
 )
 provider_option = click.option(
     "--provider",
@@ -63,6 +94,19 @@ provider_option = click.option(
     show_default=True,
     help="Where graphs run.",
 )
+
+
+def _elsewhere(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    from service.storage.address import is_address
+
+    if not is_address(value):
+        raise click.BadParameter(
+            f"expected an address such as s3://bucket/prefix, got {value!r}", ctx, param
+        )
+    return value
+
+
+elsewhere_argument = click.argument("address", metavar="ADDRESS", callback=_elsewhere)
 model_argument = click.argument("model", metavar="NAME[/VERSION]", callback=_reference)
 
 
@@ -81,8 +125,9 @@ out_option = click.option(
     "--out",
     "--bundles",
     "root",
-    type=click.Path(path_type=Path),
-    default=DEFAULT_BUNDLES,
+    metavar="FOLDER",
+    callback=local,
+    default=str(DEFAULT_BUNDLES),
     show_default=True,
     help="Where NAME/VERSION is published.",
 )

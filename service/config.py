@@ -18,6 +18,7 @@ from pydantic import (
 
 from service.errors import StartError
 from service.policy import Policy
+from service.storage.address import is_address
 
 PREFIX = "LOGDET_"
 MAX_SESSIONS = 4  # more threads than this in one process only share the interpreter's lock
@@ -51,11 +52,19 @@ def policies(value: object) -> dict[str, str]:
     return dict(pairs)
 
 
+def folder_or_address(value: object) -> object:
+    """A folder of this machine as a path, an address elsewhere as text."""
+    return Path(value) if isinstance(value, str) and not is_address(value) else value
+
+
 class ServiceConfig(BaseModel):
     """Everything that can be set; each field is also an environment variable ``LOGDET_FIELD``.
 
     Attributes:
-        bundles: Folder that holds ``NAME/VERSION``.
+        bundles: Folder that holds ``NAME/VERSION``, or an address that does, such as
+            ``s3://bucket/prefix``.
+        cache: Folder under which bundles of an address are kept; None takes ``.cache/logdet`` in
+            the home folder.
         host: Address to listen on.
         port: TCP port; 0 takes a free one.
         grpc: Whether gRPC is answered as well.
@@ -102,7 +111,8 @@ class ServiceConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    bundles: Path = Path("exported/bundles")
+    bundles: Annotated[Path | str, BeforeValidator(folder_or_address)] = Path("exported/bundles")
+    cache: Path | None = None
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
     grpc: bool = True

@@ -16,12 +16,14 @@ from service.drift.sketch import Sketch, State
 from service.errors import ErrorKind, ServiceError
 from service.execution import execute
 from service.metrics import Metrics
+from service.place import place_of
 from service.policies import Policies
 from service.policy import Policy
 from service.route import Route
 from service.runtime import VERSION, Runtime
 from service.served_kinds import AnyServed, compare, serve
 from service.standing import Standing
+from service.storage.health import StorageMetrics
 from service.tracing.start import tracing_of
 from service.versions import Versions
 from service.work import Work
@@ -77,8 +79,12 @@ class Core:
         runtime = Runtime.choose(config.provider, config.sessions, config.gpu_mem_limit_bytes)
         self.metrics.environment(runtime.provider, VERSION)
         wanted = {name: Policy.of_text(text) for name, text in config.serve.items()}
-        policies = Policies(config.bundles, wanted)
-        self._versions = Versions(config.bundles, runtime, self.metrics, policies, self._serve)
+        place = place_of(config.bundles, config.cache)
+        place.start()
+        if place.health is not None:
+            self.metrics.registry.register(StorageMetrics(self.metrics.replica, place))
+        policies = Policies(place, wanted)
+        self._versions = Versions(place, runtime, self.metrics, policies, self._serve)
 
     @property
     def versions(self) -> Versions:

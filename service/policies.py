@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,11 +15,10 @@ from typing import Literal
 
 from exported.bundle import names
 from service.errors import StartError
+from service.place import MAX_POLICY_BYTES as MAX_BYTES
+from service.place import POLICY_FILE as FILE
+from service.place import Place
 from service.policy import LATEST, Policy
-
-FILE = "serving.json"
-_MAX_BYTES = 4096
-_READABLE = 0o644
 
 log = logging.getLogger(__name__)
 
@@ -49,15 +46,15 @@ class Policies:
     """What is wanted of each name, as files and requests change it.
 
     Args:
-        root: Folder of the bundles.
+        place: Where the bundles are.
         settings: By name, for those without a file.
 
     Raises:
         StartError: If a file says no policy.
     """
 
-    def __init__(self, root: Path, settings: Mapping[str, Policy]) -> None:
-        self._root = root
+    def __init__(self, place: Place, settings: Mapping[str, Policy]) -> None:
+        self._place, self._root = place, place.root
         self._settings = {name: Wanted(policy, "setting") for name, policy in settings.items()}
         self._wanted = dict(self._settings)
         self._seen = self._before = self.read()
@@ -104,9 +101,9 @@ class Policies:
         """Write a name's file, all of it or nothing; its text, or None if it cannot be written."""
         text = json.dumps(policy.document()) + "\n"
         try:
-            _replace(self._root / name / FILE, text)
+            self._place.write(name, text)
         except OSError as error:
-            log.warning("%s: %s is not written (%s)", name, FILE, error.strerror)
+            log.warning("%s: %s is not written (%s)", name, FILE, error.strerror or error)
             return None
         return text
 
@@ -127,7 +124,7 @@ class Policies:
             policy = Policy.of_document(json.loads(text))
         except (ValueError, RecursionError) as error:
             of_policy = type(error) is ValueError
-            why = str(error) if of_policy else f"expected JSON of at most {_MAX_BYTES} bytes"
+            why = str(error) if of_policy else f"expected JSON of at most {MAX_BYTES} bytes"
             problem = f"{FILE} is not taken: {why}"
             self._wanted[name] = replace(self.of(name), problem=problem)
         else:
@@ -138,23 +135,9 @@ def _text(path: Path) -> str | None:
     """A file's text; nothing if it is too long or cannot be read, None if it is not there."""
     try:
         with path.open("rb") as file:
-            content = file.read(_MAX_BYTES + 1)
-        return content.decode() if len(content) <= _MAX_BYTES else ""
+            content = file.read(MAX_BYTES + 1)
+        return content.decode() if len(content) <= MAX_BYTES else ""
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError):
         return ""
-
-
-def _replace(path: Path, text: str) -> None:
-    handle, draft = tempfile.mkstemp(prefix=".serving-", dir=path.parent)
-    try:
-        with open(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-            os.fchmod(file.fileno(), _READABLE)
-        os.replace(draft, path)
-    except BaseException:
-        Path(draft).unlink(missing_ok=True)
-        raise

@@ -11,6 +11,7 @@ import os
 import secrets
 import socket
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any
 
 from exported.bundle import names
@@ -40,13 +41,13 @@ def serve(config: ServiceConfig, replicas: int, num_gpus: float) -> None:
     refuse_tls(config)
     refuse_device(config, num_gpus)
     tokens_of(config)
-    if not names(config.bundles):
-        raise StartError(f"nothing to serve: there are no bundles under {config.bundles}")
+    _refuse_nothing(config.bundles)
     settings = settled(config).model_copy(
         update={
             "port": _free(config),
             "sessions": _sessions(config, config.most_replicas(replicas)),
-            "bundles": config.bundles.absolute(),  # a link is followed to wherever it leads then
+            "bundles": _absolute(config.bundles),
+            "cache": config.cache and config.cache.absolute(),
             "tokens_file": config.tokens_file and config.tokens_file.resolve(),
         }
     )
@@ -77,6 +78,21 @@ def build(args: dict[str, Any]) -> Any:  # noqa: ANN401
     refuse_tls(config)
     refuse_undecided(config)
     return application(config, 1, 0)
+
+
+def _refuse_nothing(bundles: Path | str) -> None:
+    if isinstance(bundles, Path):
+        if not names(bundles):
+            raise StartError(f"nothing to serve: there are no bundles under {bundles}")
+        return
+    from service.storage.bucket import refuse_nothing
+
+    refuse_nothing(bundles)
+
+
+def _absolute(bundles: Path | str) -> Path | str:
+    """As replicas find it; a link is followed to wherever it leads then."""
+    return bundles.absolute() if isinstance(bundles, Path) else bundles
 
 
 def _kept(config: ServiceConfig) -> AbstractContextManager[object]:

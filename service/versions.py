@@ -10,18 +10,22 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
-from pathlib import Path
+from functools import partial
 
 from exported.bundle import names, versions
+from service.aside import aside
 from service.catalogue import UNREADABLE, Catalogue, read
 from service.errors import ErrorKind, ServiceError, invalid
 from service.kinds import AnyModel
 from service.metrics import Metrics
+from service.place import Place
 from service.policies import Policies
 from service.policy import LATEST, Policy
 from service.route import check_start, log_change, route, unfit
 from service.runtime import Runtime
 from service.stamps import Key, Stamp, stamps
+
+_AWAY = "the storage of the bundles cannot be reached; what serves goes on, ask again later"
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +34,7 @@ class Versions:
     """Changes what serves.
 
     Args:
-        root: Folder of the bundles.
+        place: Where the bundles are.
         runtime: Runs their graphs.
         metrics: Told of every attempt to load one.
         policies: What is wanted of each name.
@@ -42,18 +46,19 @@ class Versions:
 
     def __init__(
         self,
-        root: Path,
+        place: Place,
         runtime: Runtime,
         metrics: Metrics,
         policies: Policies,
         serve: Callable[[Catalogue], None],
     ) -> None:
-        self._root, self._runtime, self._metrics = root, runtime, metrics
+        self._place, self._root = place, place.root
+        self._runtime, self._metrics = runtime, metrics
         self._policies, self._take = policies, serve
         self._changing = asyncio.Lock()
         self._unloaded: set[str] = set()
-        self._seen = self._before = stamps(root)
-        loaded = Catalogue.load(root, runtime, metrics)
+        self._seen = self._before = stamps(self._root)
+        loaded = Catalogue.load(self._root, runtime, metrics)
         for name in policies.named():
             check_start(name, policies.of(name), loaded.models.get(name, {}))
         self._catalogue = Catalogue()
@@ -64,20 +69,22 @@ class Versions:
 
         Raises:
             ServiceError: ``not_found`` if there are none, ``invalid_input`` if one is refused;
-                what serves has not changed then.
+                ``not_ready`` if the storage cannot be reached; what serves has not changed then.
         """
         async with self._changing:
+            await aside(partial(self._place.refresh, at_once=True))
+            if self._place.health is not None and self._place.health.is_away:
+                raise ServiceError(ErrorKind.NOT_READY, _AWAY)
             if name not in await asyncio.to_thread(names, self._root):
                 raise ServiceError(ErrorKind.NOT_FOUND, f"no bundle is named {name[:64]!r}")
             found = await asyncio.to_thread(versions, self._root, name)
             models, refused = await self._read(name, found)
+            if unfetched := _of(name, self._place.refused):
+                raise _unchanged(name, min(unfetched))
             if refused:
                 before = self._catalogue.models.get(name, {})
                 self._serve(self._catalogue.replaced(name, before, refused))
-                raise invalid(
-                    f"{name}/{min(refused)} is refused, so that nothing was changed; the log of "
-                    "the service says why"
-                )
+                raise _unchanged(name, min(refused))
             pinned = self._policies.of(name).policy.version
             if pinned not in {None, *models}:
                 raise invalid(f"{name}/{pinned} is to answer and is gone; nothing was changed")
@@ -137,6 +144,8 @@ class Versions:
         A bundle is read once it has been alike at two looks, so that one that is still being
         copied is left alone. A folder without any bundle is taken for a disk that is away.
         """
+        refused = self._place.refused
+        await aside(self._place.refresh)
         found = await asyncio.to_thread(stamps, self._root)
         texts = await asyncio.to_thread(self._policies.read)
         before, self._before = self._before, found
@@ -152,7 +161,7 @@ class Versions:
             await self._follow(name, _of(name, changed), _of(name, gone))
         self._seen = {key: self._seen[key] for key in self._seen.keys() - gone}
         self._seen |= {key: found[key] for key in changed}
-        if is_other:
+        if is_other or refused != self._place.refused:
             async with self._changing:
                 self._serve(self._catalogue)
 
@@ -196,7 +205,15 @@ class Versions:
         for name, one in routes.items():
             log_change(name, one, before.get(name))
         self._catalogue = replace(catalogue, routes=routes)
-        self._take(self._catalogue)
+        elsewhere = {**self._catalogue.refused, **self._place.refused}
+        self._take(replace(self._catalogue, refused=elsewhere))
+
+
+def _unchanged(name: str, version: int) -> ServiceError:
+    return invalid(
+        f"{name}/{version} is refused, so that nothing was changed; the log of the service says "
+        "why"
+    )
 
 
 def _of(name: str, keys: Collection[Key]) -> set[int]:

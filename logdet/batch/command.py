@@ -185,7 +185,7 @@ def _sentence(job: Job, model: AnyModel) -> str:
     threshold = None if alpha is None else known.threshold(alpha)
     return (
         f"scored {counted(rows, 'row', 'rows')} of "
-        f"{counted(len(job.document.sources), 'file', 'files')} into {job.output.address}: "
+        f"{counted(len(job.document.sources), 'file', 'files')} into {job.output.shown}: "
         f"{counted(anomalies, 'anomaly', 'anomalies')} {rate_words(alpha, settings.fdr)}, "
         f"threshold {threshold_words(threshold, model.manifest, settings.by)}, "
         f"status {', '.join(f'{word} {count:,}' for word, count in sorted(status.items()))}, "

@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
 from posixpath import basename, dirname, join, relpath
 
-import pyarrow as pa
 import pyarrow.fs as fs
 
-from logdet.errors import UserError, one_line
+from logdet.errors import UserError
 from logdet.text import some
+from service.storage.address import is_address, opened, shown
 
 KINDS = (".parquet", ".csv", ".csv.gz", ".arrow", ".arrows", ".ipc", ".feather")
 _PATTERN = re.compile(r"[*?\[]")
@@ -38,13 +38,18 @@ class Folder:
         Raises:
             UserError: If there is no such file system.
         """
-        full = address if "://" in address else os.path.abspath(address)
+        full = address if is_address(address) else os.path.abspath(address)
         return cls(full, _opened(full)[1].rstrip("/"))
 
     @property
     def files(self) -> fs.FileSystem:
         """Where it is."""
         return _opened(self.address)[0]
+
+    @property
+    def shown(self) -> str:
+        """The address as a person is told it."""
+        return _shown(self.address)
 
     def at(self, *parts: str) -> str:
         """The path of something in it."""
@@ -109,9 +114,11 @@ def drafted(path: str) -> str:
 def is_many(addresses: Sequence[str], output: str | None) -> bool:
     """Whether this is more than one file of this machine into another, or may be."""
     first = addresses[0]
-    if len(addresses) > 1 or "://" in first or os.path.isdir(first):
+    if len(addresses) > 1 or is_address(first) or os.path.isdir(first):
         return True
-    if output is not None and ("://" in output or output.endswith("/") or os.path.isdir(output)):
+    if output is not None and (
+        is_address(output) or output.endswith("/") or os.path.isdir(output)
+    ):
         return True
     return _PATTERN.search(first) is not None and not os.path.exists(first)
 
@@ -127,7 +134,7 @@ def inputs(addresses: Sequence[str], output: Folder) -> list[Input]:
     for address in addresses:
         listed = _listed(address, output)
         if not listed:
-            raise UserError(f"there are no files {address} named {some(KINDS)}")
+            raise UserError(f"there are no files {_shown(address)} named {some(KINDS)}")
         found += listed
     names = [one.name for one in found]
     if len(set(names)) < len(names):
@@ -146,20 +153,23 @@ def _listed(address: str, output: Folder) -> list[Input]:
         return [_input(place, info, dirname(place.path))]
     is_pattern = info.type == fs.FileType.NotFound and _PATTERN.search(place.path) is not None
     if not is_pattern and info.type == fs.FileType.NotFound:
-        raise UserError(f"there is no file {address}")
+        raise UserError(f"there is no file {_shown(address)}")
     base = place.path if not is_pattern else dirname(_PATTERN.split(place.path, maxsplit=1)[0])
     is_deep = not is_pattern or "**" in place.path
     if is_deep and f"{output.path}/".startswith(f"{base}/"):
         raise UserError(f"expected a folder for -o outside of {base}, got {output.path}")
-    paths = _matching(place) if is_pattern else [join(base, name) for name in place.list()]
+    paths = _matching(place, base) if is_pattern else [join(base, name) for name in place.list()]
     known = sorted(path for path in paths if _is_data(relpath(path, base)))
     infos = place.files.get_file_info(known)
     return [_input(place, one, base) for one in infos if one.is_file]
 
 
-def _matching(place: Folder) -> list[str]:
+def _matching(place: Folder, base: str) -> list[str]:
     from fsspec.implementations.arrow import ArrowFSWrapper
 
+    # A pattern matches nothing where nothing can be read; this says why.
+    with suppress(FileNotFoundError):
+        place.files.get_file_info(fs.FileSelector(base))
     paths: list[str] = ArrowFSWrapper(place.files).glob(place.path)
     return paths
 
@@ -176,22 +186,12 @@ def _input(place: Folder, info: fs.FileInfo, base: str) -> Input:
     return Input(place.address, info.path, name, info.size, info.mtime_ns)
 
 
-@cache
+def _shown(address: str) -> str:
+    return shown(address) if is_address(address) else address
+
+
 def _opened(address: str) -> tuple[fs.FileSystem, str]:
     try:
-        return _by_arrow(address)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ImportError, ValueError) as error:
-        raise UserError(f"cannot reach {address}: {one_line(str(error))}") from error
-
-
-def _by_arrow(address: str) -> tuple[fs.FileSystem, str]:
-    try:
-        files, path = fs.FileSystem.from_uri(address)
-    except pa.ArrowInvalid as error:
-        if "Unrecognized filesystem type" not in str(error):
-            raise
-        from fsspec.core import url_to_fs
-
-        other, path = url_to_fs(address)
-        return fs.PyFileSystem(fs.FSSpecHandler(other)), path
-    return files, path
+        return opened(address)
+    except ValueError as error:
+        raise UserError(str(error)) from error

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from logdet.options import bundles_option
+from logdet.options import served_option
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -35,6 +35,7 @@ Examples:
   logdet serve
   logdet serve --port 8080 --provider cpu
   logdet serve --serve shuttle=3
+  logdet serve --bundles s3://bucket/bundles
   logdet serve --ray --replicas 2
   logdet serve --ray --replicas 1:4
   logdet serve --host 0.0.0.0 --tokens-file tokens --tls-cert cert.pem --tls-key key.pem
@@ -42,7 +43,12 @@ Examples:
 
 
 @click.command(epilog=EXAMPLE, short_help="Answer over HTTP and gRPC.")
-@bundles_option
+@served_option
+@click.option(
+    "--cache",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where bundles of an address are kept.  [default: ~/.cache/logdet]",
+)
 @click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
 @click.option("--port", type=int, help="TCP port; 0 takes a free one.  [default: 8000]")
 @click.option(
@@ -85,7 +91,8 @@ Examples:
     "--num-gpus", type=click.FloatRange(min=0), help="GPUs of a replica, with --ray.  [default: 0]"
 )
 def serve(  # noqa: PLR0913  one parameter an option
-    bundles: Path,
+    bundles: Path | str,
+    cache: Path | None,
     host: str | None,
     port: int | None,
     grpc_port: int | None,
@@ -118,6 +125,7 @@ def serve(  # noqa: PLR0913  one parameter an option
         config = ServiceConfig.from_environ(
             os.environ,
             bundles=bundles,
+            cache=cache,
             host=host,
             port=port,
             grpc=False if no_grpc else None,

@@ -305,7 +305,7 @@ def test_a_folder_that_cannot_be_written_is_said_and_the_call_holds(
     def fail(*_: object, **__: object) -> None:
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr("service.policies.tempfile.mkstemp", fail)
+    monkeypatch.setattr("service.place.tempfile.mkstemp", fail)
     core = started(root)
     serve(core, 2)
     look(core, 3)
@@ -325,7 +325,7 @@ def test_a_file_that_fails_half_way_leaves_the_one_before(
 
     say(root, {"version": 1})
     core = started(root)
-    monkeypatch.setattr(f"service.policies.{broken}", fail)
+    monkeypatch.setattr(f"service.place.{broken}", fail)
     serve(core, 2)
     assert json.loads((root / "gauss" / FILE).read_text()) == {"version": 1}
     assert sorted(p.name for p in (root / "gauss").iterdir()) == ["1", "2", "3", FILE]
