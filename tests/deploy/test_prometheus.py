@@ -6,7 +6,7 @@ import asyncio
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,10 +16,12 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.scrape import Scrape
+from service.storage.health import StorageMetrics
 from tests.bundles import ordinary_rows, write_gaussian
 from tests.deploy import expressions
 from tests.engines import EMBEDDED, running_as
@@ -121,14 +123,24 @@ def healthy(service: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         yield prometheus
 
 
+class Stored:
+    """Bundles in a bucket."""
+
+    health = None
+    refused: Mapping[Any, str] = {}
+
+
 @pytest.fixture(scope="module")
 def page(service: str) -> list[Metric]:
-    """All series that there may be: of the service, and of a page of several replicas."""
+    """All series that there may be: with a bucket, and with several replicas as well."""
 
     async def nobody() -> list[str]:
         return []
 
+    registry = CollectorRegistry()
+    registry.register(StorageMetrics("0", Stored()))
     text = httpx.get(f"{service}/metrics").text + asyncio.run(Scrape(str, nobody).page())
+    text += generate_latest(registry).decode()
     return list(text_string_to_metric_families(text))
 
 
