@@ -54,8 +54,8 @@ LOCK = $(BIN)/uv pip compile --quiet --generate-hashes --no-annotate --only-bina
 	--python-version 3.11 --python-platform x86_64-manylinux_2_28 --custom-compile-command "make lock" -c constraints.txt
 lock: setup ## What the images install, with hashes, into deploy/locks
 	grep -o 'setuptools==[^"]*' pyproject.toml | $(LOCK) - -o deploy/locks/build.txt > /dev/null
-	$(LOCK) pyproject.toml --extra ray --override deploy/locks/cpu.in -o deploy/locks/service-cpu.txt
-	$(LOCK) pyproject.toml --extra ray --extra cuda -o deploy/locks/service-cuda.txt
+	$(LOCK) pyproject.toml --extra ray --extra tracing --override deploy/locks/cpu.in -o deploy/locks/service-cpu.txt
+	$(LOCK) pyproject.toml --extra ray --extra tracing --extra cuda -o deploy/locks/service-cuda.txt
 	$(LOCK) pyproject.toml --extra train --override deploy/locks/cpu.in -o deploy/locks/train-cpu.txt
 	env -u UV_INDEX -u UV_FIND_LINKS $(LOCK) pyproject.toml --extra train -o deploy/locks/train-cuda.txt
 

@@ -15,8 +15,8 @@ from deploy import sizes
 ROOT = Path(__file__).parents[2]
 LOCKS = ROOT / "deploy" / "locks"
 EXTRAS = {
-    "service-cpu": {"ray"},
-    "service-cuda": {"ray", "cuda"},
+    "service-cpu": {"ray", "tracing"},
+    "service-cuda": {"ray", "tracing", "cuda"},
     "train-cpu": {"train"},
     "train-cuda": {"train"},
 }
