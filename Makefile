@@ -10,6 +10,7 @@ ENGINE ?= embedded
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.setup-done
+S3_SERVER := build/s3/bin/moto_server
 
 .DEFAULT_GOAL := help
 .PHONY: help setup check audit sbom lock image-sizes format test test-serve test-contract test-slow replay test-faults soak \
@@ -20,7 +21,7 @@ STAMP := $(VENV)/.setup-done
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(STAMP) ## Create .venv with the pinned dependencies (PYTHON=python3.12 picks another Python)
+setup: $(STAMP) $(S3_SERVER) ## Create .venv with the pinned dependencies (PYTHON=python3.12 picks another Python)
 
 # torch goes first and alone: a machine that has a CPU build of it keeps that build.
 $(STAMP): pyproject.toml constraints.txt tests/storage/requirements.txt
@@ -29,10 +30,14 @@ $(STAMP): pyproject.toml constraints.txt tests/storage/requirements.txt
 	@echo "installing into $(VENV)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^torch==' constraints.txt)" -c constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[ray,train,plot,dev]'
-	@test -x build/s3/bin/python || $(BIN)/python -m venv build/s3
-	@build/s3/bin/python -m pip install --quiet --disable-pip-version-check -r tests/storage/requirements.txt
 	@touch $(STAMP)
 	@echo "ready: make serve, or source $(VENV)/bin/activate and logdet --help"
+
+# What stands in for a bucket in the tests; its packages and ours do not go together.
+$(S3_SERVER): tests/storage/requirements.txt | $(STAMP)
+	@test -x build/s3/bin/python || $(BIN)/python -m venv build/s3
+	@build/s3/bin/python -m pip install --quiet --disable-pip-version-check -r tests/storage/requirements.txt
+	@touch $@
 
 check: setup ## Format, lint, types, import rules, risky calls
 	$(BIN)/ruff format --check .

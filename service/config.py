@@ -147,7 +147,13 @@ class ServiceConfig(BaseModel):
 
     @model_validator(mode="after")
     def _has_a_range(self) -> Self:
-        if self.max_replicas is not None and self.max_replicas < self.min_replicas:
+        if self.max_replicas is None:
+            if self.min_replicas > 1:
+                raise ValueError(
+                    f"expected max_replicas beside min_replicas {self.min_replicas}, got none"
+                )
+            return self
+        if self.max_replicas < self.min_replicas:
             raise ValueError(
                 f"expected max_replicas of at least min_replicas, which is {self.min_replicas}, "
                 f"got {self.max_replicas}"

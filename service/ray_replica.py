@@ -7,7 +7,7 @@ import logging
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray
 from ray import serve
@@ -35,6 +35,9 @@ from service.ray_gpu import on_given_device
 from service.ray_scaling import ByWork
 from service.scrape import TIMEOUT_S, Scrape
 
+if TYPE_CHECKING:
+    from service.tracing.spans import Tracing
+
 APPLICATION = "logdet"
 DEPLOYMENT = "Density"
 MAX_ONGOING_REQUESTS = 256
@@ -56,7 +59,9 @@ class Density:
     """
 
     async def __init__(self, settings: dict[str, Any]) -> None:  # type: ignore[misc] # Serve awaits
+        # For __del__, which Serve calls also where this fails.
         self._grpc: GrpcServer | None = None
+        self._tracing: Tracing | None = None
         if is_loopback(ray.util.get_node_ip_address()):
             _keep_to_loopback()
         _log_to_terminal()
@@ -64,6 +69,7 @@ class Density:
         config = on_given_device(ServiceConfig.model_validate(settings), given.get("GPU", 0.0))
         self._config = config
         self._core = Core(config, serve.get_replica_context().replica_tag)
+        self._tracing = self._core.tracing
         self._core.load()
         scrape = Scrape(self._core.metrics.snapshot, self._snapshots, RayError, RayServeException)
         # Serve answers with the id of a request itself.
@@ -101,8 +107,8 @@ class Density:
     async def __del__(self) -> None:
         """Finish what Serve knows nothing of before it ends this replica: gRPC, and traces."""
         await self._stop_grpc()
-        if self._core.tracing is not None:
-            await self._core.tracing.close()
+        if self._tracing is not None:
+            await self._tracing.close()
 
     async def _stop_grpc(self) -> None:
         if self._grpc is not None:

@@ -8,7 +8,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from service.catalogue import Catalogue
+from service.catalogue import REFUSED, UNREADABLE, Catalogue
 
 
 class Standing(Collector):
@@ -45,6 +45,7 @@ class Standing(Collector):
             if route.challenger is not None:
                 version.add_metric((self._replica, name, "challenger"), route.challenger)
             unmet.add_metric((self._replica, name), bool(route.problem))
-        for name, number in catalogue.refused:
-            refused.add_metric((self._replica, name, str(number)), 1)
+        for (name, number), why in catalogue.refused.items():
+            if why in {REFUSED, UNREADABLE}:  # not unloaded, nor refused where it is fetched
+                refused.add_metric((self._replica, name, str(number)), 1)
         return version, unmet, refused

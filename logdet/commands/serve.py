@@ -119,11 +119,15 @@ def serve(  # noqa: PLR0913  one parameter an option
     from logdet.errors import user_errors
     from service.config import ServiceConfig
 
+    environ = dict(os.environ)
+    if replicas is not None:  # what is typed prevails, the lack of a range too
+        for bound in ("LOGDET_MIN_REPLICAS", "LOGDET_MAX_REPLICAS"):
+            environ.pop(bound, None)
     least, most = replicas or (1, None)
 
     with user_errors():
         config = ServiceConfig.from_environ(
-            os.environ,
+            environ,
             bundles=bundles,
             cache=cache,
             host=host,

@@ -17,14 +17,14 @@ from service.deadline import within
 from service.errors import ErrorKind, ServiceError
 from service.http import docs
 from service.http.catalogue import Pages
-from service.http.counted import REFUSED, counted, is_open_inference
+from service.http.counted import counted, is_open_inference
 from service.http.door import admit
 from service.http.drift import Drift, Everyone
 from service.http.errors import error_response, refusal, unimplemented
 from service.http.headers import allowed_seconds
 from service.http.oip.routes import OpenInference
 from service.http.openapi import document
-from service.http.operations import Operations, json_response
+from service.http.operations import REFUSED, Operations, json_response
 from service.http.parsing import ADMISSION
 from service.http.request_id import sent_id
 from service.http.routing import Routing

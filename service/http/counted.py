@@ -8,9 +8,6 @@ from service.http.kinds import OPERATIONS
 from service.http.oip.routes import PREFIX, PROTOCOL
 from service.http.operations import COUNTED, SERVED
 
-# Where a request's scope has the kind of its refusal.
-REFUSED = "logdet.refused"
-
 Counted = tuple[str, str, str, str]
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import orjson
@@ -15,6 +16,7 @@ from starlette.responses import Response
 
 from service.catalogue import version_number
 from service.core import Core
+from service.errors import ServiceError
 from service.http import expectation, media
 from service.http.gone import WATCHED_BYTES, unless_gone
 from service.http.kinds import KINDS
@@ -29,8 +31,9 @@ from service.operations.spec import Operation
 from service.results import Codes
 from service.served_kinds import AnyServed
 
-# Where a request's scope remembers its model, for the metrics; or all that they count it by.
-SERVED, COUNTED = "logdet.served", "logdet.counted"
+# Where a request's scope remembers its model, for the metrics; or all that they count it by; and
+# the kind of its refusal.
+SERVED, COUNTED, REFUSED = "logdet.served", "logdet.counted", "logdet.refused"
 
 
 class Operations:
@@ -61,9 +64,8 @@ class Operations:
         named = {} if wanted == media.JSON else layout(served, spec)
         call = await self._call(request, served, spec, kind)
         if wanted == media.NDJSON:
-            failed = self._core.metrics.rejected
-            asked = ndjson.Asked(served, spec, named, lambda refused: failed(refused.kind))
-            return await ndjson.respond(request, asked, call)
+            failed = partial(self._broke_off, request)
+            return await ndjson.respond(request, ndjson.Asked(served, spec, named, failed), call)
         work = spec.ask(served, call)
         is_long = spec.takes_long(call.settings) or not _is_small(request)
         answer = await (unless_gone(request, work) if is_long else work)
@@ -71,6 +73,11 @@ class Operations:
             return json_response(written(served, answer))
         told = {**served.told(), **answer.told}
         return await asyncio.to_thread(_table, wanted, told, flat(named, answer), answer.status)
+
+    def _broke_off(self, request: Request, refused: ServiceError) -> None:
+        """Count an answer that fails after its status has been sent."""
+        self._core.metrics.rejected(refused.kind)
+        request.scope[REFUSED] = refused.kind
 
     async def _call(self, request: Request, served: AnyServed, spec: Operation, kind: str) -> Call:
         """What a request asks, in whatever it is written."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import ErrorKind
-from service.http.counted import REFUSED, counted
+from service.http.counted import counted
 from service.http.headers import header
+from service.http.operations import REFUSED
 from service.http.request_id import request_id
 from service.tracing.spans import HEADERS, Trace, Tracing
 

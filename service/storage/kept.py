@@ -73,7 +73,7 @@ class Kept:
             OSError: If one cannot be had or written; likewise.
         """
         content = self._content / hashlib.sha256(described).hexdigest()
-        if not _is_whole(content, manifest):
+        if not _is_whole(content, manifest, described):
             self._fill(content, manifest, described, fetch)
         self._link(self.root / manifest.name / str(manifest.version), content)
 
@@ -127,8 +127,10 @@ class Kept:
         draft.replace(place)
 
 
-def _is_whole(folder: Path, manifest: AnyManifest) -> bool:
+def _is_whole(folder: Path, manifest: AnyManifest, described: bytes) -> bool:
     try:
+        if (folder / MANIFEST_FILE).read_bytes() != described:
+            return False
         return all(_digest(folder / entry.file) == entry.sha256 for entry in manifest.files())
     except OSError:
         return False

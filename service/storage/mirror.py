@@ -64,10 +64,15 @@ class Mirror:
         """Fetch what is there.
 
         Raises:
-            StartError: If it cannot be reached, or there is nothing.
+            StartError: If it cannot be reached, or there is nothing that can be taken.
         """
         with readable(self._bucket), self._kept.alone(waits=True):
             self._follow(at_once=True)
+        if self.refused and not self._kept.keys():
+            raise StartError(
+                f"nothing to serve: all {len(self.refused)} bundles at {self._bucket.shown} were "
+                "refused, which the log tells of each"
+            )
 
     def refresh(self, at_once: bool = False) -> None:
         """Fetch what is new or changed, and drop what is gone.

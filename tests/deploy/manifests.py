@@ -15,8 +15,9 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 KUBERNETES = ROOT / "deploy" / "kubernetes"
 BASE = "base"
-SERVING = ["cpu", "gpu", "redis", "bucket", "dev"]
-MONITORED = ["cpu", "gpu", "redis", "bucket"]
+_BOTH = ["gpu-bucket", "gpu-redis", "bucket-redis", "gpu-bucket-redis"]
+MONITORED = ["cpu", "gpu", "redis", "bucket", *_BOTH]
+SERVING = [*MONITORED, "dev"]
 OVERLAYS = [*SERVING, "training", "kserve", "fill"]
 
 Document = dict[str, Any]

@@ -156,32 +156,41 @@ def test_only_own_pods_reach_rays_ports(name: str) -> None:
         assert not selects(own["podSelector"], {"app.kubernetes.io/name": "logdet-train"})
 
 
-@pytest.mark.parametrize(
-    ("stranger", "port"),
-    [
-        ({"app.kubernetes.io/name": "kuberay-operator"}, 8265),  # installed with Helm
-        (
-            {
-                "app.kubernetes.io/name": "kuberay",
-                "app.kubernetes.io/component": "kuberay-operator",
-            },
-            8265,
-        ),
-        ({"app.kubernetes.io/name": "prometheus"}, 8080),
-    ],
-    ids=["operator by Helm", "operator by Kustomize", "prometheus"],
-)
-def test_the_operator_reaches_the_dashboard_and_prometheus_the_metrics(
-    stranger: dict[str, str], port: int
-) -> None:
-    policy = of_kind(documents(BASE), "NetworkPolicy")["spec"]
-    reached = [
+def reached_by(stranger: dict[str, str], name: str = BASE) -> list[list[int]]:
+    """Ports of the cluster's pods that a pod of another namespace may reach, beside the API's."""
+    policies = [d for d in documents(name) if d["kind"] == "NetworkPolicy"]
+    (policy,) = [d for d in policies if d["metadata"]["name"] == "logdet-ray"]
+    return [
         [entry["port"] for entry in rule["ports"]]
-        for rule in policy["ingress"]
+        for rule in policy["spec"]["ingress"]
         for source in rule.get("from", [])
         if source.get("namespaceSelector") == {} and selects(source["podSelector"], stranger)
     ]
-    assert reached == [[port]]
+
+
+@pytest.mark.parametrize(
+    "operator",
+    [
+        {"app.kubernetes.io/name": "kuberay-operator"},
+        {
+            "app.kubernetes.io/name": "kuberay",
+            "app.kubernetes.io/component": "kuberay-operator",
+        },
+    ],
+    ids=["by Helm", "by Kustomize"],
+)
+def test_the_operator_reaches_the_dashboard(operator: dict[str, str]) -> None:
+    assert reached_by(operator) == [[8265]]
+
+
+@pytest.mark.parametrize("name", PROTECTED)
+def test_prometheus_reaches_what_the_pod_monitor_has_it_scrape(name: str) -> None:
+    found = documents(name)
+    head, *_ = pods([of_kind(found, "RayService")])
+    ports = {port["name"]: port["containerPort"] for port in container(head)["ports"]}
+    monitored = of_kind(found, "PodMonitor")["spec"]["podMetricsEndpoints"]
+    asked = [ports[endpoint["port"]] for endpoint in monitored]
+    assert reached_by({"app.kubernetes.io/name": "prometheus"}, name) == [asked]
 
 
 @pytest.mark.parametrize("name", [BASE, *PROTECTED])

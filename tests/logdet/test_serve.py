@@ -45,6 +45,20 @@ def test_two_numbers_of_replicas_are_bounds(run: Run, monkeypatch: pytest.Monkey
     assert (fixed.max_replicas, one) == (None, 1)
 
 
+def test_a_number_of_replicas_prevails_over_bounds_of_the_environment(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served = []
+    monkeypatch.setattr(ray_engine, "serve", lambda *given: served.append(given))
+    monkeypatch.setenv("LOGDET_MIN_REPLICAS", "3")
+    monkeypatch.setenv("LOGDET_MAX_REPLICAS", "8")
+    assert run("serve", "--ray", "--replicas", "2").exit_code == 0
+    assert run("serve", "--ray").exit_code == 0
+    (fixed, two, _), (bounded, _, _) = served
+    assert (fixed.max_replicas, two) == (None, 2)
+    assert (bounded.min_replicas, bounded.max_replicas) == (3, 8)
+
+
 def test_serve_hands_on_who_may_ask_and_the_certificate(
     run: Run, bundles: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

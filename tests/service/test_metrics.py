@@ -100,6 +100,15 @@ def test_a_version_that_was_refused_is_told_for_as_long_as_it_is_there(tmp_path:
     assert core.metrics.registry.get_sample_value("logdet_bundle_refused", told) is None
 
 
+def test_a_model_that_was_unloaded_is_not_told_as_refused(root: Path) -> None:
+    core = Core(ServiceConfig(bundles=root, provider="cpu", sessions=1))
+    core.load()
+    asyncio.run(core.versions.unload("gauss"))
+    assert ("gauss", 1) in core.catalogue.refused
+    told = {"replica": "0", "model": "gauss", "version": "1"}
+    assert core.metrics.registry.get_sample_value("logdet_bundle_refused", told) is None
+
+
 def test_a_replica_tells_how_full_it_may_be_and_what_its_process_takes(root: Path) -> None:
     core = Core(ServiceConfig(bundles=root, queue_rows=7, queue_bytes=70, intake_bytes=700))
     page = core.metrics.snapshot().splitlines()

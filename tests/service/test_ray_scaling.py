@@ -145,3 +145,5 @@ def test_other_numbers_of_replicas_are_refused(wrong: str) -> None:
 def test_fewer_at_most_than_at_least_are_refused() -> None:
     with pytest.raises(StartError, match=r"max_replicas of at least min_replicas, which is 3"):
         ServiceConfig.from_environ({}, min_replicas=3, max_replicas=2)
+    with pytest.raises(StartError, match=r"max_replicas beside min_replicas 3, got none"):
+        ServiceConfig.from_environ({"LOGDET_MIN_REPLICAS": "3"})

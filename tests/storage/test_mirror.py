@@ -199,14 +199,15 @@ def test_files_that_another_version_has_are_not_fetched(
     assert mirror.health.fetched_bytes == before
 
 
-def test_what_was_damaged_here_is_fetched_again(
-    mirror: Mirror, store: Store, published: Path, tmp_path: Path
+@pytest.mark.parametrize("name", ["decode.onnx", "manifest.json"])
+def test_what_was_damaged_here_is_had_again(
+    mirror: Mirror, store: Store, published: Path, tmp_path: Path, name: str
 ) -> None:
-    (mirror.root / "gauss" / "1" / "decode.onnx").write_bytes(b"damaged")
+    (mirror.root / "gauss" / "1" / name).write_bytes(b"")  # as a lost power supply may leave it
     again = Mirror(store.address, tmp_path / "cache")
     again.start()
-    size = (published / "gauss" / "1" / "decode.onnx").stat().st_size
-    assert again.health.fetched_bytes == size
+    size = (published / "gauss" / "1" / name).stat().st_size
+    assert again.health.fetched_bytes == (size if name == "decode.onnx" else 0)
     assert read_bundle(again.root / "gauss" / "1") == read_bundle(published / "gauss" / "1")
 
 
@@ -260,6 +261,15 @@ def test_an_address_that_goes_away_changes_nothing_and_is_told_once(
     look_twice(mirror)
     assert not mirror.health.is_away
     assert "can be reached again" in caplog.text
+
+
+def test_nothing_that_can_be_taken_is_an_error_at_the_start(
+    store: Store, published: Path, tmp_path: Path
+) -> None:
+    (published / "gauss" / "1" / "decode.onnx").write_bytes(b"tampered with")
+    store.put_bundle(published / "gauss" / "1")
+    with pytest.raises(StartError, match=r"all 1 bundles at .* were refused"):
+        Mirror(store.address, tmp_path / "cache").start()
 
 
 def test_nothing_there_is_an_error_at_the_start(store: Store, tmp_path: Path) -> None:

@@ -41,8 +41,9 @@ def replayed(folder: Path, *arguments: str) -> Any:
     program = [*UNSHARE, sys.executable, "-m", "tests.deploy.replay.run", str(folder), *arguments]
     done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, check=False)
     shutil.rmtree(folder)  # most of a gigabyte
-    if "No matching distribution" in done.stderr:
-        pytest.skip("no index of packages that has all of them can be reached")
+    # torch without CUDA is in an index of its own; what the service needs is in every one.
+    if arguments[0] == "train" and "No matching distribution found for torch" in done.stderr:
+        pytest.skip("no index that has torch without CUDA can be reached")
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
