@@ -52,13 +52,14 @@ class Scale:
                 return cls(0.0 * ones, ones)
 
     def powers(self, z: NDArray[np.floating]) -> Floats:
-        """Sums over rows ``(rows, latents)`` of the :data:`POWERS` of bounded latents.
+        """Sums over rows ``(..., rows, latents)`` of the :data:`POWERS` of bounded latents.
 
-        Shape ``(3, latents)``.
+        Shape ``(..., 3, latents)``.
         """
         v = np.clip((z - self.middle) / self.deviation, -BOUND, BOUND)
         square = v * v
-        return np.stack([v.sum(axis=0), square.sum(axis=0), (square * square).sum(axis=0)])
+        sums = [power.sum(axis=-2) for power in (v, square, square * square)]
+        return np.stack(sums, axis=-2)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

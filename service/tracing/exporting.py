@@ -7,15 +7,14 @@ are dropped. So no request waits for a collector, nor fails with it.
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Sequence
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.environment_variables import OTEL_RESOURCE_ATTRIBUTES, OTEL_SERVICE_NAME
 from opentelemetry.sdk.resources import (
     SERVICE_INSTANCE_ID,
     SERVICE_NAME,
     SERVICE_VERSION,
+    OTELResourceDetector,
     Resource,
 )
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -76,7 +75,6 @@ def provider(replica: str) -> TracerProvider:
 def resource(replica: str) -> Resource:
     """Who made a span: name and version of the service, and the replica."""
     ours = {SERVICE_VERSION: own_version(), SERVICE_INSTANCE_ID: replica}
-    named = SERVICE_NAME in os.environ.get(OTEL_RESOURCE_ATTRIBUTES, "")
-    if not (named or os.environ.get(OTEL_SERVICE_NAME)):
-        ours[SERVICE_NAME] = "logdet"
+    if not OTELResourceDetector().detect().attributes.get(SERVICE_NAME):
+        ours[SERVICE_NAME] = "logdet"  # which would prevail over a name of the environment
     return Resource.create(ours)
