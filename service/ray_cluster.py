@@ -42,8 +42,17 @@ def run(config: ServiceConfig, replicas: int, num_gpus: float) -> None:
     with own_ray(most, OBJECT_STORE_BYTES):
         logging.getLogger("ray.serve").setLevel(logging.ERROR)
         _require_gpus(most * num_gpus)
-        _deploy(config, replicas, num_gpus)
-        asyncio.run(_attend(config))
+        _open(config)
+        try:
+            _deploy(config, replicas, num_gpus)
+        except KeyboardInterrupt:
+            # Serve says some moments after the first answer that it runs. Who has seen that answer
+            # may stop the service in between.
+            if not _answers():
+                raise
+            asyncio.run(_drain(config))
+        else:
+            asyncio.run(_attend(config))
         # What Serve does in the background of this process goes on while Ray ends, and complains.
         logging.getLogger("ray.serve").setLevel(logging.CRITICAL)
 
@@ -60,7 +69,7 @@ def _require_gpus(wanted: float) -> None:
         raise StartError(f"the replicas need {wanted:g} GPUs, this machine has {there:g}")
 
 
-def _deploy(config: ServiceConfig, replicas: int, num_gpus: float) -> None:
+def _open(config: ServiceConfig) -> None:
     serve.start(
         proxy_location="HeadOnly",
         http_options={
@@ -71,10 +80,20 @@ def _deploy(config: ServiceConfig, replicas: int, num_gpus: float) -> None:
         },
         logging_config=LOGGING,
     )
+
+
+def _deploy(config: ServiceConfig, replicas: int, num_gpus: float) -> None:
     try:
         serve.run(application(config, replicas, num_gpus), name=APPLICATION)
     except RuntimeError as error:
         raise StartError(_reason()) from error
+
+
+def _answers() -> bool:
+    """Whether a replica is there to answer."""
+    application = serve.status().applications.get(APPLICATION)
+    deployments = [] if application is None else application.deployments.values()
+    return any(one.replica_states.get("RUNNING") for one in deployments)
 
 
 def _reason() -> str:

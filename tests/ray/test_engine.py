@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -16,7 +18,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.bundles import ordinary_rows
+from tests.bundles import ordinary_rows, write_gaussian
 from tests.engines import RAY, ROOT, Running, on_ray
 from tests.processes import family_of
 from tests.ray.load import Load
@@ -152,3 +154,26 @@ def start(settings: dict[str, str]) -> str:
     )
     assert done.returncode == 1
     return done.stderr.strip().splitlines()[-1]
+
+
+def test_a_stop_right_after_the_first_answer_ends_well(tmp_path: Path) -> None:
+    write_gaussian(tmp_path)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = [sys.executable, "-m", "logdet", "serve", "--ray", "--no-grpc"]
+    service = subprocess.Popen(
+        [*words, "--bundles", str(tmp_path), "--port", str(port)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    while service.poll() is None:
+        with suppress(httpx.HTTPError):
+            if httpx.get(f"http://127.0.0.1:{port}/healthz").is_success:
+                break
+        time.sleep(0.005)
+    service.terminate()
+    told, _ = service.communicate(timeout=60)
+    assert service.returncode == 0, told
