@@ -167,7 +167,7 @@ class Batcher:
             lane, parts = self._next()
             if not parts:
                 continue
-            if lane.pace.run_seconds(_rows(parts)) < self._inline_seconds(lane, parts):
+            if lane.pace.run_seconds(_rows(parts)) < self._inline_seconds(parts):
                 self._run_here(lane, parts)
                 # Others come first: whatever is left waits for the loop's next turn.
                 if self._alone or self._turns:
@@ -175,10 +175,10 @@ class Batcher:
                 break
             self._run_there(lane, parts, loop)
 
-    def _inline_seconds(self, lane: Lane, parts: list[Part]) -> float:
-        is_alone = len(self._open) == 1 and _rows(parts) == parts[0].job.rows
-        if parts[0].job.comes_alone and not (is_alone and lane.quick.gathering.next_is_lone()):
+    def _inline_seconds(self, parts: list[Part]) -> float:
+        if parts[0].job.comes_alone:
             return 0.0
+        is_alone = len(self._open) == 1 and _rows(parts) == parts[0].job.rows
         return INLINE_ALONE_SECONDS if is_alone else INLINE_SECONDS
 
     def _next(self) -> tuple[Lane, list[Part]]:
@@ -210,7 +210,6 @@ class Batcher:
 
         def finish(done: asyncio.Future[Outcome]) -> None:
             self._idle += 1
-            lane.quick.gathering.saw(len(parts), len(self._open))
             if held is not None:
                 self._gather(held, len(parts), loop)
             error = asyncio.CancelledError() if done.cancelled() else done.exception()

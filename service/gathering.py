@@ -5,9 +5,7 @@ one run answers all of it. grpc hands over one call at a time, and takes the nex
 free: those that arrived together would have a run each. So while a short run of theirs goes on in
 a thread, its line is held for those who come; and once it has ended, for those whom it answered,
 because clients that wait for an answer send their next request then. That wait is for a loop
-that has much to do, where it saves runs; one that has time answers each as it comes. Where run
-after run nobody else has come, there is one client, and its runs need no thread; now and then one
-of them takes a thread still, as nobody could come during the others.
+that has much to do, where it saves runs; one that has time answers each as it comes.
 """
 
 from __future__ import annotations
@@ -20,9 +18,6 @@ from dataclasses import dataclass
 TICK_S, MOST_TICKS = 0.002, 10
 # The share of its time from which on the loop has much to do.
 BUSY = 0.5
-# So many runs in a thread without company make a client a lone one, of whose runs only each of so
-# many is in a thread then.
-LONE_RUNS, LOOK_EVERY = 4, 32
 
 
 class Busy:
@@ -47,24 +42,11 @@ class Gathering:
         is_held: Whether its requests wait for others.
         expected: As many requests as are waited for once a run has ended; 0 while it goes on.
         timer: Ends the wait.
-        lone_runs: Runs in a thread, one after the other, without company.
-        unseen_runs: Since the last of them, of a lone client.
     """
 
     is_held: bool = False
     expected: int = 0
     timer: asyncio.TimerHandle | None = None
-    lone_runs: int = 0
-    unseen_runs: int = 0
-
-    def saw(self, answered: int, there: int) -> None:
-        """A run in a thread has ended, which answers some of the requests that are there."""
-        self.lone_runs = self.lone_runs + 1 if answered == there == 1 else 0
-
-    def next_is_lone(self) -> bool:
-        """Whether the next run needs no thread, as there is one client."""
-        self.unseen_runs = (self.unseen_runs + 1) % LOOK_EVERY
-        return self.lone_runs >= LONE_RUNS and self.unseen_runs > 0
 
     def is_complete(self, waiting: int) -> bool:
         """Whether those who are there are all who are expected."""

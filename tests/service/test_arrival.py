@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from service.arrival import COMES_ALONE
 from service.batcher import Batcher
-from service.gathering import LONE_RUNS, LOOK_EVERY, Busy
+from service.gathering import Busy
 from service.jobs import Array, Arrays
 from service.lanes import Lane
 from tests.service.test_batcher import Seen, a_batcher, ask, matrix, run, square
@@ -117,28 +117,6 @@ def test_a_loop_with_time_to_spare_waits_for_nobody(monkeypatch: pytest.MonkeyPa
 def test_one_alone_waits_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Batcher, "_wait", None)
     assert runs_of(monkeypatch, busy=1.0, clients=1, times=20) == [1] * 20
-
-
-def test_the_runs_of_a_lone_client_need_no_thread_but_now_and_then() -> None:
-    threads: list[bool] = []
-
-    def noting(x: Array) -> Arrays:
-        threads.append(threading.current_thread() is not threading.main_thread())
-        return square(x)
-
-    async def work() -> None:
-        batcher, lane = a_batcher(workers=2), Lane(noting, Seen())
-        lane.pace.ran(1, SHORT_S)
-        await asking(batcher, lane, 1, LONE_RUNS + 3 * LOOK_EVERY)
-        assert all(threads[:LONE_RUNS])
-        assert sum(threads[LONE_RUNS:]) == 3
-        threads.clear()
-        # Whoever joins it is noticed, and then runs leave the loop to the others.
-        await asking(batcher, lane, 6, 3 * LOOK_EVERY)
-        assert all(threads[LOOK_EVERY:])
-        batcher.close()
-
-    run(work())
 
 
 @pytest.mark.parametrize("busy", [1.0, 0.6])
