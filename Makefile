@@ -24,7 +24,7 @@ help: ## Show this list
 setup: $(STAMP) $(S3_SERVER) ## Create .venv with the pinned dependencies (PYTHON=python3.12 picks another Python)
 
 # torch goes first and alone: a machine that has a CPU build of it keeps that build.
-$(STAMP): pyproject.toml constraints.txt tests/storage/requirements.txt
+$(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v < (3, 14) else "expected Python 3.11, 3.12 or 3.13, got %d.%d: name one with make setup PYTHON=python3.11" % v)'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV)"
