@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+import time
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -32,3 +35,13 @@ def title(pid: int) -> str:
 def named(pid: int, words: str) -> list[int]:
     """Of a process and its descendants those whose command line has these words."""
     return sorted(one for one in family_of(pid) if words in title(one))
+
+
+def wait_for(port: int, seconds: float) -> None:
+    """Until somebody listens at a port of loopback."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        time.sleep(0.05)
+    raise TimeoutError(f"nobody listens at {port} after {seconds:g} s")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import tomllib
 from pathlib import Path
@@ -34,14 +33,8 @@ def pins(path: Path) -> dict[str, str]:
     return {named(name): version for name, version in found}
 
 
-@pytest.fixture(scope="module")
-def sbom() -> Any:
-    spec = importlib.util.spec_from_file_location("sbom", ROOT / ".ci" / "sbom.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def test_the_bill_of_materials_is_that_of_the_image(sbom: Any) -> None:
+    assert {"", *EXTRAS["service-cpu"]} == sbom.EXTRAS
 
 
 @pytest.mark.parametrize("name", EXTRAS)

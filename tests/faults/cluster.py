@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,7 +18,7 @@ import httpx
 
 from service.ray_profile import environment
 from tests.engines import ROOT
-from tests.processes import family_of, named
+from tests.processes import family_of, named, wait_for
 
 HEAD_PORT = 6379
 ADDRESS = f"127.0.0.1:{HEAD_PORT}"
@@ -85,7 +84,7 @@ class Cluster:
             stderr=subprocess.DEVNULL,
         )
         if number == 0:
-            _wait_for_head()
+            wait_for(HEAD_PORT, READY_S)  # workers do not wait for long
 
     def kill(self, number: int) -> float:
         """End every process of a node at once; when, by :func:`time.monotonic`."""
@@ -180,16 +179,6 @@ def _ports(number: int) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(METRICS_PORT + number),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(STATISTICS_PORT + number),
     }
-
-
-def _wait_for_head() -> None:
-    """Until workers can reach it: they do not wait for long."""
-    until = time.monotonic() + READY_S
-    while time.monotonic() < until:
-        with suppress(OSError), socket.create_connection(("127.0.0.1", HEAD_PORT), timeout=1):
-            return
-        time.sleep(0.1)
-    raise TimeoutError(f"no head after {READY_S:g} s")
 
 
 def answers(number: int) -> bool:

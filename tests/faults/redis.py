@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import subprocess
-import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
+
+from tests.processes import wait_for
 
 SERVER = "redis-server"
 PORT = 6390
@@ -34,17 +34,8 @@ def redis(folder: Path) -> Iterator[Mapping[str, str]]:
         [SERVER, *where, "--save", "", "--appendonly", "no"], stdout=subprocess.DEVNULL
     )
     try:
-        _wait()
+        wait_for(PORT, START_S)
         yield KEPT
     finally:
         process.terminate()
         process.wait()
-
-
-def _wait() -> None:
-    until = time.monotonic() + START_S
-    while time.monotonic() < until:
-        with suppress(OSError), socket.create_connection(("127.0.0.1", PORT), timeout=1):
-            return
-        time.sleep(0.05)
-    raise TimeoutError(f"no Redis after {START_S:g} s")
