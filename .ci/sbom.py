@@ -19,9 +19,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
-EXTRAS = frozenset(
-    {"", "ray", "tracing"}
-)  # of the image; cuda's libraries are there on a machine with a GPU
+# Of the image; cuda's libraries are there on a machine with a GPU.
+EXTRAS = frozenset({"", "ray", "tracing"})
 
 
 def needed(name: str, extras: Iterable[str], found: set[tuple[str, str]]) -> set[str]:
